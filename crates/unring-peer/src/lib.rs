@@ -1,0 +1,1 @@
+//! Peer ids, validated addresses and signed node records.
