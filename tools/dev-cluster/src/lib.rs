@@ -2,3 +2,5 @@
 #![forbid(unsafe_code)]
 
 pub mod brute;
+pub mod topology;
+mod topology_file;
