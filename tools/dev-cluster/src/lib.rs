@@ -2,5 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod brute;
+pub mod http;
+pub mod ports;
+pub mod statusz;
 pub mod topology;
 mod topology_file;
