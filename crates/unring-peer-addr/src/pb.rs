@@ -1,7 +1,7 @@
 //! The wire messages and the service, generated from `proto/unring/peeraddr/v1/peer_addr_service.proto`.
 
 #[rustfmt::skip]
-#[expect(missing_docs, missing_debug_implementations, clippy::allow_attributes, reason = "generated")]
+#[expect(missing_docs, clippy::allow_attributes, reason = "generated")]
 #[path = "generated/unring.peeraddr.v1.rs"]
 mod generated;
 

@@ -72,7 +72,8 @@ pub struct ListPeersResponse {
     /// The records decoded, in the same order; empty unless asked for.
     #[prost(message, repeated, tag = "2")]
     pub decoded: ::prost::alloc::vec::Vec<::unring_peer::pb::NodeRecord>,
-    /// Whether every upstream was asked and answered in full, or the scope was local.
+    /// Whether every node that can be reached had its say. A loop or a duplicate alone takes nothing away: the node
+    /// where the request was cut off answers on the way that came first.
     #[prost(bool, tag = "3")]
     pub complete: bool,
     /// Why not, in the order of their discovery.
@@ -272,8 +273,6 @@ pub enum Incomplete {
     UpstreamFailed = 8,
     /// Too little time was left to ask further.
     Deadline = 9,
-    /// The receiver has no upstream configured that it could ask.
-    NoUpstream = 10,
 }
 impl Incomplete {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -292,7 +291,6 @@ impl Incomplete {
             Self::ClockSkew => "INCOMPLETE_CLOCK_SKEW",
             Self::UpstreamFailed => "INCOMPLETE_UPSTREAM_FAILED",
             Self::Deadline => "INCOMPLETE_DEADLINE",
-            Self::NoUpstream => "INCOMPLETE_NO_UPSTREAM",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -308,7 +306,6 @@ impl Incomplete {
             "INCOMPLETE_CLOCK_SKEW" => Some(Self::ClockSkew),
             "INCOMPLETE_UPSTREAM_FAILED" => Some(Self::UpstreamFailed),
             "INCOMPLETE_DEADLINE" => Some(Self::Deadline),
-            "INCOMPLETE_NO_UPSTREAM" => Some(Self::NoUpstream),
             _ => None,
         }
     }
