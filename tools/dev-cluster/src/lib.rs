@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod brute;
+pub mod child;
 pub mod http;
 pub mod ports;
 pub mod statusz;
