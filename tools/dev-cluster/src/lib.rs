@@ -4,7 +4,11 @@
 pub mod brute;
 pub mod child;
 pub mod http;
+pub mod logs;
+pub mod messages;
+pub mod node_config;
 pub mod ports;
 pub mod statusz;
 pub mod topology;
 mod topology_file;
+pub mod usage;
