@@ -1,5 +1,4 @@
-//! Finds the rings that the joins of a cluster form, and which join to cut.
-//!
+#![doc = include_str!("../README.md")]
 //! # Definitions
 //!
 //! A **join** is a configured address of a node together with the node ids that the address led to. With one target it is
@@ -20,16 +19,37 @@
 //! single join can be taken out of. Among sets of equal size the one with the more recently configured joins is taken.
 //! No shared join is ever cut. Cutting never splits the cluster: were all joins between two parts of a ring cut, those of
 //! one direction could be put back without closing a circuit, so the set was no minimum.
+//!
+//! # Rules for events
+//!
+//! A node speaks only of rings that it is a member of, and only after it has itself seen, as an authenticated caller
+//! ([`Detector::caller_seen`]), a member that is joined to it in the ring's layer: nobody can sign others into a ring. A
+//! self-join needs no such proof, since the node reached itself. See [`Event`] and [`Voice`] for what is said and when.
 #![forbid(unsafe_code)]
 
 mod analysis;
 mod circuit;
+mod config;
 mod cuts;
+mod detector;
 mod graph;
+mod memory;
 mod model;
+mod watch;
+
+#[cfg(test)]
+mod tests;
 
 pub use crate::{
     analysis::find_rings,
+    config::{
+        Config, DEFAULT_ANALYSIS_GAP, DEFAULT_FORGET_UNVERIFIED_AFTER, DEFAULT_MAX_CALLERS,
+        DEFAULT_MAX_EDGES, DEFAULT_MAX_JOINS_PER_NODE, DEFAULT_MAX_NODES,
+        DEFAULT_MAX_TARGETS_PER_JOIN, DEFAULT_MAX_TEXT_BYTES, DEFAULT_REMINDER_INTERVAL,
+        DEFAULT_SETTLE, DEFAULT_SETTLE_MAX, DEFAULT_WARN_INTERVAL,
+    },
     cuts::EXACT_CUT_NODES,
+    detector::{Detector, Outcome, SetJoinsError},
+    memory::{RememberedNode, RememberedRing, RingMemory},
     model::{Cut, Event, Join, NodeId, Ring, RingId, RingKind, Topology, TopologyNode, Voice},
 };

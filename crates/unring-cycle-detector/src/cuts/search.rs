@@ -117,7 +117,7 @@ impl<'a> Graph<'a> {
         self.join_parts(order);
     }
 
-    fn move_to_best_place(&self, node: usize, order: &mut Vec<usize>, place: &mut [usize]) -> bool {
+    fn move_to_best_place(&self, node: usize, order: &mut [usize], place: &mut [usize]) -> bool {
         // (place of the neighbour, weight of arcs to it, weight of arcs from it), from the front on.
         let mut neighbours: Vec<(usize, usize, usize)> = Vec::new();
         neighbours.extend(
