@@ -1,0 +1,64 @@
+//! Which addresses are used: TCP over an IP address, nothing else.
+
+use std::net::{IpAddr, SocketAddr};
+
+use libp2p_identity::PeerId;
+use multiaddr::{Multiaddr, Protocol};
+
+/// The socket address that `address` means, with the peer id at its end, if it is `/ip4|ip6/ADDRESS/tcp/PORT` with or
+/// without `/p2p/ID`.
+fn split(address: &Multiaddr) -> Option<(SocketAddr, Option<PeerId>)> {
+    let mut parts = address.iter();
+    let ip = match parts.next()? {
+        Protocol::Ip4(ip) => IpAddr::V4(ip),
+        Protocol::Ip6(ip) => IpAddr::V6(ip),
+        _ => return None,
+    };
+    let Protocol::Tcp(port) = parts.next()? else { return None };
+    let peer = match parts.next() {
+        None => None,
+        Some(Protocol::P2p(peer)) => Some(peer),
+        Some(_) => return None,
+    };
+    parts.next().is_none().then_some((SocketAddr::new(ip, port), peer))
+}
+
+/// `address` without its peer id, if `peer` can be dialled there.
+pub(crate) fn dialable(address: &Multiaddr, peer: &PeerId) -> Option<Multiaddr> {
+    let (socket, named) = split(address)?;
+    let other = named.is_some_and(|named| named != *peer);
+    let unreachable =
+        socket.port() == 0 || socket.ip().is_unspecified() || socket.ip().is_multicast();
+    if other || unreachable {
+        return None;
+    }
+    let mut address = Multiaddr::from(socket.ip());
+    address.push(Protocol::Tcp(socket.port()));
+    Some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_tcp_over_ip_is_dialled() {
+        let peer = PeerId::random();
+        let check = |text: &str, expected: Option<&str>| {
+            let address: Multiaddr = text.parse().unwrap();
+            let got = dialable(&address, &peer).map(|address| address.to_string());
+            assert_eq!(got.as_deref(), expected, "{text}");
+        };
+        check("/ip4/10.0.0.1/tcp/5001", Some("/ip4/10.0.0.1/tcp/5001"));
+        check("/ip6/fd00::1/tcp/5001", Some("/ip6/fd00::1/tcp/5001"));
+        check(&format!("/ip4/10.0.0.1/tcp/1/p2p/{peer}"), Some("/ip4/10.0.0.1/tcp/1"));
+        check(&format!("/ip4/10.0.0.1/tcp/1/p2p/{}", PeerId::random()), None);
+        check("/dns4/server1/tcp/5001", None);
+        check("/ip4/10.0.0.1/udp/5001/quic-v1", None);
+        check("/ip4/10.0.0.1/tcp/5001/ws", None);
+        check("/ip4/10.0.0.1/tcp/0", None);
+        check("/ip4/0.0.0.0/tcp/5001", None);
+        check("/ip4/224.0.0.1/tcp/5001", None);
+        check("/ip4/10.0.0.1", None);
+    }
+}

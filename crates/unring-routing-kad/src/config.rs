@@ -1,0 +1,110 @@
+//! What the network is told at its start, and every bound with its reason.
+
+use std::time::Duration;
+
+use libp2p_identity::PeerId;
+use multiaddr::Multiaddr;
+
+/// libp2p connections in total. Spegel's go-libp2p trims at 192 too; each costs about two tasks and 10 KiB.
+pub const DEFAULT_MAX_CONNECTIONS: u32 = 192;
+/// Connections to one peer: two, so that a dial from each side at once leaves both, and nobody takes more room.
+pub const MAX_CONNECTIONS_PER_PEER: u32 = 2;
+/// Inbound handshakes at once; above it newcomers are dropped before any cryptography is done for them.
+pub const MAX_PENDING_INCOMING: u32 = 32;
+/// Outbound handshakes at once, over all users of the swarm; above [`MAX_DIALS_IN_FLIGHT`] to leave room for lookups.
+pub const MAX_PENDING_OUTGOING: u32 = 32;
+/// How long a connection to a peer that is not wanted may stay unused.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Dials at once to wanted peers: enough to fill a node's connections within seconds, too few to be a storm.
+pub const MAX_DIALS_IN_FLIGHT: usize = 8;
+/// Addresses kept of one peer, in the order given; further ones are skipped. A node has few interfaces.
+pub const MAX_ADDRESSES_PER_PEER: usize = 8;
+/// Peers whose connections are kept alive; further ones are left out, see [`crate::Dialer::set_wanted`].
+pub const MAX_KNOWN_PEERS: usize = 8192;
+/// Bounds on connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Established connections in total, in and out.
+    pub max_connections: u32,
+    /// Established connections to one peer.
+    pub max_per_peer: u32,
+    /// Inbound connections whose handshake is not done.
+    pub max_pending_incoming: u32,
+    /// Outbound connections whose handshake is not done.
+    pub max_pending_outgoing: u32,
+    /// How long an unused connection to a peer that is not wanted stays open.
+    pub idle_timeout: Duration,
+}
+
+impl Limits {
+    /// `max_connections` in total, the constants of this crate for everything else.
+    #[must_use]
+    pub fn new(max_connections: u32) -> Self {
+        Self {
+            max_connections,
+            max_per_peer: MAX_CONNECTIONS_PER_PEER,
+            max_pending_incoming: MAX_PENDING_INCOMING,
+            max_pending_outgoing: MAX_PENDING_OUTGOING,
+            idle_timeout: IDLE_TIMEOUT,
+        }
+    }
+
+    /// How many peers are dialled and held: half of the connections, rounded up. The other half is for peers that
+    /// chose us, so strangers can never take the room of the peers that we chose.
+    #[must_use]
+    pub fn max_chosen(&self) -> u32 {
+        self.max_connections.div_ceil(2)
+    }
+}
+
+/// A back-off: doubled at each failure from `min` to `max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// Least delay.
+    pub min: Duration,
+    /// Greatest delay.
+    pub max: Duration,
+}
+
+/// How wanted peers are dialled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DialConfig {
+    /// Dials at once.
+    pub max_in_flight: usize,
+    /// Peers dialled and held; see [`Limits::max_chosen`].
+    pub max_chosen: usize,
+    /// How long the greater of two peer ids leaves the dial to the smaller.
+    pub yield_delay: Duration,
+    /// Back-off per peer while no peer at all is connected.
+    pub alone: Backoff,
+    /// Back-off per peer otherwise.
+    pub connected: Backoff,
+    /// A connection lost sooner than this counts as a failed dial, so that a peer which accepts and hangs up at once
+    /// is not dialled in a loop.
+    pub stable_after: Duration,
+}
+
+impl DialConfig {
+    /// The project's values, with as many chosen peers as `limits` has room for.
+    #[must_use]
+    pub fn for_limits(limits: &Limits) -> Self {
+        Self {
+            max_in_flight: MAX_DIALS_IN_FLIGHT,
+            max_chosen: usize::try_from(limits.max_chosen()).unwrap_or(usize::MAX),
+            yield_delay: Duration::from_secs(1),
+            alone: Backoff { min: Duration::from_millis(50), max: Duration::from_secs(10) },
+            connected: Backoff { min: Duration::from_secs(1), max: Duration::from_secs(300) },
+            stable_after: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A peer to stay connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedPeer {
+    /// Who must answer there.
+    pub peer: PeerId,
+    /// Where it may be; only `/ip4|ip6/ADDRESS/tcp/PORT`, with or without its own `/p2p/ID`, is used.
+    pub addresses: Vec<Multiaddr>,
+}
