@@ -3,12 +3,18 @@
 
 pub mod brute;
 pub mod child;
+pub mod cluster;
+pub mod dir;
+mod error_chain;
 pub mod http;
 pub mod logs;
 pub mod messages;
 pub mod node_config;
+pub mod node_process;
 pub mod ports;
 pub mod statusz;
 pub mod topology;
 mod topology_file;
 pub mod usage;
+
+pub use error_chain::error_chain;
