@@ -23,6 +23,11 @@ fn split(address: &Multiaddr) -> Option<(SocketAddr, Option<PeerId>)> {
     parts.next().is_none().then_some((SocketAddr::new(ip, port), peer))
 }
 
+/// The socket address to listen on.
+pub(crate) fn socket(address: &Multiaddr) -> Option<SocketAddr> {
+    split(address).and_then(|(socket, peer)| peer.is_none().then_some(socket))
+}
+
 /// `address` without its peer id, if `peer` can be dialled there.
 pub(crate) fn dialable(address: &Multiaddr, peer: &PeerId) -> Option<Multiaddr> {
     let (socket, named) = split(address)?;
@@ -35,6 +40,11 @@ pub(crate) fn dialable(address: &Multiaddr, peer: &PeerId) -> Option<Multiaddr> 
     let mut address = Multiaddr::from(socket.ip());
     address.push(Protocol::Tcp(socket.port()));
     Some(address)
+}
+
+/// `address` without a peer id at its end.
+pub(crate) fn without_peer(address: &Multiaddr) -> Multiaddr {
+    address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect()
 }
 
 #[cfg(test)]

@@ -5,8 +5,13 @@ use std::time::Duration;
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
+/// Protocol version string that identify sends; informational, nothing is decided by it.
+pub const IDENTIFY_PROTOCOL: &str = "unring/1.0.0";
+
 /// libp2p connections in total. Spegel's go-libp2p trims at 192 too; each costs about two tasks and 10 KiB.
 pub const DEFAULT_MAX_CONNECTIONS: u32 = 192;
+/// The fewest connections that can be configured: one for a peer we choose and one for a peer that chooses us.
+pub const MIN_MAX_CONNECTIONS: u32 = 2;
 /// Connections to one peer: two, so that a dial from each side at once leaves both, and nobody takes more room.
 pub const MAX_CONNECTIONS_PER_PEER: u32 = 2;
 /// Inbound handshakes at once; above it newcomers are dropped before any cryptography is done for them.
@@ -22,10 +27,48 @@ pub const MAX_DIALS_IN_FLIGHT: usize = 8;
 pub const MAX_ADDRESSES_PER_PEER: usize = 8;
 /// Peers whose connections are kept alive; further ones are left out, see [`crate::Dialer::set_wanted`].
 pub const MAX_KNOWN_PEERS: usize = 8192;
+/// Addresses to listen on, and addresses to announce; more is a typed error at the start.
+pub const MAX_OWN_ADDRESSES: usize = 16;
+
+/// Events that wait for a slow receiver; when it is full the oldest are dropped and counted.
+pub const EVENT_QUEUE: usize = 256;
+/// Bytes of error text in an event; longer text is cut. Part of it may come from the remote.
+pub const MAX_ERROR_TEXT: usize = 512;
+
+/// A TCP connect with its Noise and yamux handshakes, in and out, takes at most this.
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pings on each connection; the only traffic of an idle one.
+pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// An answer that takes longer counts as a failure; the second failure in a row closes the connection.
+pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long binding may take until each listener has reported an address.
+pub(crate) const BIND_DEADLINE: Duration = Duration::from_secs(5);
+/// How long connections get to close on shutdown; what is open then is dropped.
+pub(crate) const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
+/// Streams of one connection (yamux). Identify and ping use two each, a Kademlia handler 32 each way.
+pub(crate) const MAX_STREAMS_PER_CONNECTION: usize = 128;
+/// Inbound streams of one connection whose protocol is not agreed yet; further ones are reset.
+pub(crate) const MAX_NEGOTIATING_STREAMS: usize = 32;
+
+/// What [`crate::Network::bind`] needs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Addresses to listen on, `/ip4|ip6/ADDRESS/tcp/PORT`; port 0 takes a free one. Empty: only dial.
+    pub listen: Vec<Multiaddr>,
+    /// The addresses that others are told, at best exactly one. Listen addresses are never told.
+    pub external: Vec<Multiaddr>,
+    /// Name and version of the program, sent by identify.
+    pub agent_version: String,
+    /// Bounds on connections.
+    pub limits: Limits,
+    /// How wanted peers are dialled.
+    pub dial: DialConfig,
+}
+
 /// Bounds on connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Established connections in total, in and out.
+    /// Established connections in total, in and out. At least [`MIN_MAX_CONNECTIONS`].
     pub max_connections: u32,
     /// Established connections to one peer.
     pub max_per_peer: u32,

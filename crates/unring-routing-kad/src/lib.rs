@@ -2,11 +2,22 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod bind;
 mod config;
 mod dialer;
+mod failure;
+mod gate;
+mod handle;
+mod network;
+mod swarm;
 
+pub use self::bind::BindError;
 pub use self::config::*;
 pub use self::dialer::{Dial, Dialer, Selection};
+pub use self::failure::DialFailure;
+pub use self::gate::{LimitExceeded, LimitKind};
+pub use self::handle::{Counters, Event, EventReceiver, Handle};
+pub use self::network::Network;
 
 #[cfg(test)]
 mod tests;

@@ -1,1 +1,3 @@
 mod dialer;
+mod gate;
+mod network;

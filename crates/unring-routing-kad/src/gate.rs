@@ -1,0 +1,258 @@
+//! The behaviour that admits connections and keeps those to wanted peers alive.
+//!
+//! Not `libp2p::connection_limits`: that keeps an entry for each peer id it ever saw (0.7.0), which a stranger with
+//! fresh keys can grow without end, and it lets strangers fill every place. Here each entry goes with its connection.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use libp2p::core::upgrade::DeniedUpgrade;
+use libp2p::core::{Endpoint, transport::PortUse};
+use libp2p::swarm::handler::ConnectionEvent;
+use libp2p::swarm::{
+    ConnectionClosed, ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId,
+    DialFailure, FromSwarm, ListenFailure, NetworkBehaviour, SubstreamProtocol, THandler,
+    THandlerInEvent, THandlerOutEvent, ToSwarm,
+};
+use libp2p_identity::PeerId;
+use multiaddr::Multiaddr;
+use thiserror::Error;
+
+use crate::config::Limits;
+
+/// Why a connection was not admitted.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+#[error("at most {limit} {kind} connections are allowed")]
+pub struct LimitExceeded {
+    /// The limit that was reached.
+    pub limit: u32,
+    /// What it bounds.
+    pub kind: LimitKind,
+}
+
+/// What a limit bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitKind {
+    /// Inbound connections in their handshake.
+    PendingIncoming,
+    /// Outbound connections in their handshake.
+    PendingOutgoing,
+    /// Established connections to one peer.
+    PerPeer,
+    /// Established connections to peers that this node did not choose.
+    NotChosen,
+    /// Established connections in total.
+    Established,
+}
+
+impl std::fmt::Display for LimitKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::PendingIncoming => "pending incoming",
+            Self::PendingOutgoing => "pending outgoing",
+            Self::PerPeer => "established per-peer",
+            Self::NotChosen => "established not chosen",
+            Self::Established => "established",
+        })
+    }
+}
+
+fn check(current: usize, limit: u32, kind: LimitKind) -> Result<(), ConnectionDenied> {
+    let free = u32::try_from(current).is_ok_and(|current| current < limit);
+    if free { Ok(()) } else { Err(ConnectionDenied::new(LimitExceeded { limit, kind })) }
+}
+
+/// Admission and keep-alive of all connections.
+pub(crate) struct Gate {
+    limits: Limits,
+    /// Peers whose connections are kept alive.
+    known: BTreeSet<PeerId>,
+    /// Peers that may take every place; a subset of `known`.
+    chosen: BTreeSet<PeerId>,
+    pending_incoming: HashSet<ConnectionId>,
+    pending_outgoing: HashSet<ConnectionId>,
+    established: HashMap<ConnectionId, Established>,
+}
+
+struct Established {
+    peer: PeerId,
+    keep: Arc<AtomicBool>,
+}
+
+impl Gate {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            known: BTreeSet::new(),
+            chosen: BTreeSet::new(),
+            pending_incoming: HashSet::new(),
+            pending_outgoing: HashSet::new(),
+            established: HashMap::new(),
+        }
+    }
+
+    /// Replaces the wanted peers. A connection that is no longer wanted ends by the idle timeout, which starts when
+    /// the connection is next polled, at the latest with the next ping.
+    pub(crate) fn set_wanted(&mut self, known: BTreeSet<PeerId>, chosen: BTreeSet<PeerId>) {
+        (self.known, self.chosen) = (known, chosen);
+        for connection in self.established.values() {
+            connection.keep.store(self.known.contains(&connection.peer), Ordering::Relaxed);
+        }
+    }
+
+    /// Established connections.
+    pub(crate) fn established(&self) -> usize {
+        self.established.len()
+    }
+
+    fn admit(&mut self, id: ConnectionId, peer: PeerId) -> Result<KeepAlive, ConnectionDenied> {
+        self.pending_incoming.remove(&id);
+        self.pending_outgoing.remove(&id);
+        let same = self.established.values().filter(|other| other.peer == peer).count();
+        check(same, self.limits.max_per_peer, LimitKind::PerPeer)?;
+        check(self.established.len(), self.limits.max_connections, LimitKind::Established)?;
+        if !self.chosen.contains(&peer) {
+            let others = self
+                .established
+                .values()
+                .filter(|other| !self.chosen.contains(&other.peer))
+                .count();
+            let limit = self.limits.max_connections.saturating_sub(self.limits.max_chosen());
+            check(others, limit, LimitKind::NotChosen)?;
+        }
+        let keep = Arc::new(AtomicBool::new(self.known.contains(&peer)));
+        self.established.insert(id, Established { peer, keep: Arc::clone(&keep) });
+        Ok(KeepAlive(keep))
+    }
+
+    fn forget(&mut self, id: ConnectionId) {
+        self.pending_incoming.remove(&id);
+        self.pending_outgoing.remove(&id);
+        self.established.remove(&id);
+    }
+}
+
+impl NetworkBehaviour for Gate {
+    type ConnectionHandler = KeepAlive;
+    type ToSwarm = Infallible;
+
+    fn handle_pending_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        _local: &Multiaddr,
+        _remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        check(
+            self.pending_incoming.len(),
+            self.limits.max_pending_incoming,
+            LimitKind::PendingIncoming,
+        )?;
+        self.pending_incoming.insert(id);
+        Ok(())
+    }
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        _local: &Multiaddr,
+        _remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.admit(id, peer)
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        _peer: Option<PeerId>,
+        _addresses: &[Multiaddr],
+        _role: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        check(
+            self.pending_outgoing.len(),
+            self.limits.max_pending_outgoing,
+            LimitKind::PendingOutgoing,
+        )?;
+        self.pending_outgoing.insert(id);
+        Ok(Vec::new())
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        _address: &Multiaddr,
+        _role: Endpoint,
+        _port: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.admit(id, peer)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        // Another behaviour may deny what this one admitted: a failure takes the entry back as well.
+        match event {
+            FromSwarm::ConnectionClosed(ConnectionClosed { connection_id, .. })
+            | FromSwarm::DialFailure(DialFailure { connection_id, .. })
+            | FromSwarm::ListenFailure(ListenFailure { connection_id, .. }) => {
+                self.forget(connection_id)
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        _peer: PeerId,
+        _id: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        match event {}
+    }
+
+    fn poll(
+        &mut self,
+        _cx: &mut Context<'_>,
+    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        Poll::Pending
+    }
+}
+
+/// Keeps its connection alive as long as the flag is set; speaks no protocol.
+pub(crate) struct KeepAlive(Arc<AtomicBool>);
+
+impl ConnectionHandler for KeepAlive {
+    type FromBehaviour = Infallible;
+    type ToBehaviour = Infallible;
+    type InboundProtocol = DeniedUpgrade;
+    type OutboundProtocol = DeniedUpgrade;
+    type InboundOpenInfo = ();
+    type OutboundOpenInfo = ();
+
+    fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
+        SubstreamProtocol::new(DeniedUpgrade, ())
+    }
+
+    fn connection_keep_alive(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn poll(
+        &mut self,
+        _cx: &mut Context<'_>,
+    ) -> Poll<ConnectionHandlerEvent<DeniedUpgrade, (), Infallible>> {
+        Poll::Pending
+    }
+
+    fn on_behaviour_event(&mut self, event: Infallible) {
+        match event {}
+    }
+
+    fn on_connection_event(
+        &mut self,
+        _event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol>,
+    ) {
+    }
+}

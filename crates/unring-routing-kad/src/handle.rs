@@ -1,0 +1,209 @@
+//! What the rest of the node holds of a running network.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use libp2p_identity::PeerId;
+use multiaddr::Multiaddr;
+use tokio::sync::{broadcast, watch};
+
+use crate::config::{EVENT_QUEUE, WantedPeer};
+use crate::failure::DialFailure;
+
+/// What the callers want; the latest value counts, values in between may never be seen.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wish {
+    pub(crate) peers: Arc<[WantedPeer]>,
+    pub(crate) shutdown: bool,
+}
+
+/// Steers and observes a running [`crate::Network`]. Cheap to clone; none of its methods waits.
+///
+/// The network ends when all clones are dropped.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    peer_id: PeerId,
+    wish: watch::Sender<Wish>,
+    connected: watch::Receiver<BTreeSet<PeerId>>,
+    listening: watch::Receiver<Vec<Multiaddr>>,
+    gauges: Arc<Gauges>,
+}
+
+impl Handle {
+    /// The local peer id.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        self.peer_id
+    }
+
+    /// Replaces the peers to stay connected to; the latest call wins. See [`crate::Dialer::set_wanted`] for which are
+    /// dialled when there are more than places.
+    pub fn set_peers(&self, peers: Vec<WantedPeer>) {
+        self.wish.send_modify(|wish| wish.peers = peers.into());
+    }
+
+    /// Peers with at least one established connection.
+    #[must_use]
+    pub fn connected(&self) -> BTreeSet<PeerId> {
+        self.connected.borrow().clone()
+    }
+
+    /// The same, to wait for changes; an error from it means that the network has ended.
+    #[must_use]
+    pub fn watch_connected(&self) -> watch::Receiver<BTreeSet<PeerId>> {
+        self.connected.clone()
+    }
+
+    /// The addresses that are listened on, with the real port where 0 was asked for; never a wildcard.
+    #[must_use]
+    pub fn listen_addresses(&self) -> Vec<Multiaddr> {
+        self.listening.borrow().clone()
+    }
+
+    /// Established connections, at most [`crate::Limits::max_connections`].
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.gauges.connections.load(Ordering::Relaxed)
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.gauges.counters()
+    }
+
+    /// Asks the network to close its connections and end; [`crate::Network::run`] returns when it has.
+    pub fn shutdown(&self) {
+        self.wish.send_modify(|wish| wish.shutdown = true);
+    }
+}
+
+/// Counts since the start, and the sizes of the latest selection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Dials started to wanted peers.
+    pub dials: u64,
+    /// Of these, failed.
+    pub dial_failures: u64,
+    /// Inbound connections denied by a limit.
+    pub denied: u64,
+    /// Inbound connections whose handshake failed.
+    pub handshake_failures: u64,
+    /// Peers of the latest [`Handle::set_peers`] that are not dialled for lack of places.
+    pub left_out: usize,
+    /// Addresses of the latest [`Handle::set_peers`] that are not used.
+    pub skipped_addresses: usize,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Gauges {
+    pub(crate) connections: AtomicUsize,
+    pub(crate) dials: AtomicU64,
+    pub(crate) dial_failures: AtomicU64,
+    pub(crate) denied: AtomicU64,
+    pub(crate) handshake_failures: AtomicU64,
+    pub(crate) left_out: AtomicUsize,
+    pub(crate) skipped_addresses: AtomicUsize,
+}
+
+impl Gauges {
+    fn counters(&self) -> Counters {
+        Counters {
+            dials: self.dials.load(Ordering::Relaxed),
+            dial_failures: self.dial_failures.load(Ordering::Relaxed),
+            denied: self.denied.load(Ordering::Relaxed),
+            handshake_failures: self.handshake_failures.load(Ordering::Relaxed),
+            left_out: self.left_out.load(Ordering::Relaxed),
+            skipped_addresses: self.skipped_addresses.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// What happened. For information: [`Handle::connected`] is the truth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The first connection to a peer is established.
+    Connected {
+        /// The peer, proven by the handshake.
+        peer: PeerId,
+    },
+    /// The last connection to a peer is gone.
+    Disconnected {
+        /// The peer.
+        peer: PeerId,
+        /// Why, unless it was closed on purpose; at most [`crate::MAX_ERROR_TEXT`] bytes.
+        cause: Option<String>,
+    },
+    /// A dial to a wanted peer failed; it is repeated after a back-off.
+    DialFailed {
+        /// The peer that was wanted.
+        peer: PeerId,
+        /// Why.
+        failure: DialFailure,
+    },
+    /// A new address is listened on.
+    Listening {
+        /// The address.
+        address: Multiaddr,
+    },
+    /// The receiver was too slow and the oldest events were dropped.
+    Missed {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// Receives events, at most [`EVENT_QUEUE`] behind.
+#[derive(Debug)]
+pub struct EventReceiver(broadcast::Receiver<Event>);
+
+impl EventReceiver {
+    /// The next event; `None` once the network has ended. Cancel-safe.
+    pub async fn recv(&mut self) -> Option<Event> {
+        match self.0.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Lagged(count)) => Some(Event::Missed { count }),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+/// The network's ends of what [`Handle`] and [`EventReceiver`] hold.
+#[derive(Debug)]
+pub(crate) struct Outlets {
+    pub(crate) wish: watch::Receiver<Wish>,
+    pub(crate) connected: watch::Sender<BTreeSet<PeerId>>,
+    pub(crate) listening: watch::Sender<Vec<Multiaddr>>,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) gauges: Arc<Gauges>,
+}
+
+impl Outlets {
+    /// Tells the receiver, if there still is one.
+    pub(crate) fn tell(&self, event: Event) {
+        if self.events.send(event).is_err() {
+            tracing::trace!("nobody listens to network events");
+        }
+    }
+}
+
+pub(crate) fn channels(peer_id: PeerId) -> (Outlets, Handle, EventReceiver) {
+    let (wish, wishes) = watch::channel(Wish::default());
+    let (connected, connected_now) = watch::channel(BTreeSet::new());
+    let (listening, listening_now) = watch::channel(Vec::new());
+    let (events, receiver) = broadcast::channel(EVENT_QUEUE);
+    let gauges = Arc::new(Gauges::default());
+    let handle = Handle {
+        peer_id,
+        wish,
+        connected: connected_now,
+        listening: listening_now,
+        gauges: Arc::clone(&gauges),
+    };
+    (
+        Outlets { wish: wishes, connected, listening, events, gauges },
+        handle,
+        EventReceiver(receiver),
+    )
+}

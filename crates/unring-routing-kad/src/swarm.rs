@@ -1,0 +1,57 @@
+//! The libp2p stack in one place: transport, behaviours, swarm.
+
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::{Swarm, SwarmBuilder, identify, noise, ping, tcp, yamux};
+use libp2p_identity::Keypair;
+
+use crate::config::{self, Config};
+use crate::gate::Gate;
+
+/// Every protocol that the node speaks. The gate comes first, so that what it denies costs the others nothing.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    pub(crate) gate: Gate,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+}
+
+/// Builds the swarm; connections run as tasks of the tokio runtime that polls it.
+pub(crate) fn build(keypair: Keypair, config: &Config) -> Result<Swarm<Behaviour>, noise::Error> {
+    let behaviour = Behaviour {
+        gate: Gate::new(config.limits),
+        identify: identify::Behaviour::new(
+            // Only external addresses are told, so that others see the one address that was meant for them;
+            // addresses of peers come from their signed records, never from this protocol's cache.
+            identify::Config::new(config::IDENTIFY_PROTOCOL.to_owned(), keypair.public())
+                .with_agent_version(config.agent_version.clone())
+                .with_hide_listen_addrs(true)
+                .with_cache_size(0),
+        ),
+        ping: ping::Behaviour::new(
+            ping::Config::new()
+                .with_interval(config::PING_INTERVAL)
+                .with_timeout(config::PING_TIMEOUT),
+        ),
+    };
+    let Ok(builder) = SwarmBuilder::with_existing_identity(keypair)
+        .with_tokio()
+        .with_tcp(tcp::Config::new().nodelay(true), noise::Config::new, multiplexer)?
+        .with_behaviour(|_| behaviour);
+    let swarm = builder
+        .with_swarm_config(|swarm| {
+            swarm
+                .with_idle_connection_timeout(config.limits.idle_timeout)
+                .with_max_negotiating_inbound_streams(config::MAX_NEGOTIATING_STREAMS)
+                // Addresses of one node are tried one after the other, not all at once: each costs it a handshake.
+                .with_smart_dial()
+        })
+        .with_connection_timeout(config::HANDSHAKE_TIMEOUT)
+        .build();
+    Ok(swarm)
+}
+
+fn multiplexer() -> yamux::Config {
+    let mut config = yamux::Config::default();
+    config.set_max_num_streams(config::MAX_STREAMS_PER_CONNECTION);
+    config
+}

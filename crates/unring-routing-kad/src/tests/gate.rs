@@ -1,0 +1,103 @@
+//! Admission, without a swarm.
+
+use std::collections::BTreeSet;
+
+use libp2p::swarm::{
+    ConnectionDenied, ConnectionHandler, ConnectionId, FromSwarm, ListenFailure, NetworkBehaviour,
+};
+use libp2p_identity::PeerId;
+use multiaddr::Multiaddr;
+
+use crate::gate::{Gate, KeepAlive};
+use crate::{LimitExceeded, LimitKind, Limits};
+
+struct Test {
+    gate: Gate,
+    next: usize,
+}
+
+fn exceeded(denied: ConnectionDenied) -> LimitKind {
+    denied.downcast::<LimitExceeded>().expect("denied by the gate").kind
+}
+
+impl Test {
+    fn new(limits: Limits) -> Self {
+        Self { gate: Gate::new(limits), next: 0 }
+    }
+
+    fn knock(&mut self) -> Result<ConnectionId, LimitKind> {
+        self.next += 1;
+        let (id, any) = (ConnectionId::new_unchecked(self.next), Multiaddr::empty());
+        self.gate.handle_pending_inbound_connection(id, &any, &any).map_err(exceeded)?;
+        Ok(id)
+    }
+
+    fn enter(&mut self, peer: PeerId) -> Result<KeepAlive, LimitKind> {
+        let (id, any) = (self.knock()?, Multiaddr::empty());
+        let admitted =
+            self.gate.handle_established_inbound_connection(id, peer, &any, &any).map_err(exceeded);
+        if admitted.is_err() {
+            self.fail(id);
+        }
+        admitted
+    }
+
+    fn fail(&mut self, id: ConnectionId) {
+        let any = Multiaddr::empty();
+        self.gate.on_swarm_event(FromSwarm::ListenFailure(ListenFailure {
+            local_addr: &any,
+            send_back_addr: &any,
+            error: &libp2p::swarm::ListenError::Aborted,
+            connection_id: id,
+            peer_id: None,
+        }));
+    }
+}
+
+fn enter(test: &mut Test, peer: PeerId) -> Option<LimitKind> {
+    test.enter(peer).err()
+}
+
+#[test]
+fn handshakes_at_once_are_capped_and_failed_ones_make_room() {
+    let mut test = Test::new(Limits { max_pending_incoming: 2, ..Limits::new(8) });
+    let first = test.knock().unwrap();
+    test.knock().unwrap();
+    assert_eq!(test.knock(), Err(LimitKind::PendingIncoming));
+    test.fail(first);
+    assert!(test.knock().is_ok());
+}
+
+#[test]
+fn one_peer_has_at_most_two_connections() {
+    let mut test = Test::new(Limits::new(8));
+    let peer = PeerId::random();
+    assert_eq!([(); 3].map(|()| enter(&mut test, peer)), [None, None, Some(LimitKind::PerPeer)]);
+    assert_eq!(enter(&mut test, PeerId::random()), None);
+}
+
+#[test]
+fn strangers_get_half_and_chosen_peers_everything() {
+    let mut test = Test::new(Limits::new(5));
+    let chosen: Vec<_> = (0..4).map(|_| PeerId::random()).collect();
+    let set: BTreeSet<_> = chosen.iter().copied().collect();
+    test.gate.set_wanted(set.clone(), set);
+    let strangers = [(); 3].map(|()| enter(&mut test, PeerId::random()));
+    assert_eq!(strangers, [None, None, Some(LimitKind::NotChosen)]);
+    let admitted: Vec<_> = chosen.iter().map(|peer| enter(&mut test, *peer)).collect();
+    assert_eq!(admitted, [None, None, None, Some(LimitKind::Established)]);
+    assert_eq!(test.gate.established(), 5);
+}
+
+#[test]
+fn connections_are_kept_alive_as_long_as_their_peer_is_known() {
+    let mut test = Test::new(Limits::new(8));
+    let peer = PeerId::random();
+    let connection = test.enter(peer).unwrap();
+    assert!(!connection.connection_keep_alive());
+    test.gate.set_wanted(BTreeSet::from([peer]), BTreeSet::new());
+    assert!(connection.connection_keep_alive());
+    assert!(test.enter(peer).unwrap().connection_keep_alive());
+    test.gate.set_wanted(BTreeSet::new(), BTreeSet::new());
+    assert!(!connection.connection_keep_alive());
+}
