@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod account;
+mod config;
+mod generation;
+mod occupancy;
+mod outcome;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, MAX_CAPACITY};
+pub use outcome::{Outcome, Standing};
+pub use store::DedupStore;

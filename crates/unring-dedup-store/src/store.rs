@@ -1,0 +1,279 @@
+//! The store itself.
+//!
+//! Both generations are in one map, and an entry's stamp says which it belongs to. So the lookup and the insert of a key
+//! happen under one shard lock and a rotation cannot come between them; with a map per generation, either a guard on one
+//! would be held while the other is locked, or two threads could each find the key absent.
+//!
+//! Lock order: a shard of `seen`, then a shard of `accounts`, never the other way round; purging holds one at a time.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use dashmap::Entry;
+
+use crate::account::Account;
+use crate::config::{Config, MAX_CAPACITY};
+use crate::generation::{Generation, Stamp, nanos};
+use crate::occupancy::{Limits, NoRoom, Occupancy};
+use crate::outcome::{Outcome, Standing};
+
+/// The exact set of the keys seen in the last `T..2T`. See the [crate] for what it promises.
+///
+/// `K` is the key, `I` the introducer that an entry is charged to, `S` the hasher of both. Keys are often chosen by strangers:
+/// the default hasher is randomly keyed (SipHash-1-3) so that they cannot be chosen to collide; pass another only where a
+/// run has to be repeatable.
+///
+/// Every method takes `&self` and may be called from any thread. None blocks on anything but the map's short shard locks.
+/// `now` is the time since an epoch of the caller's choice, from a monotonic clock. Going backwards is harmless (the
+/// generation stays); a leap forwards that is taken back keeps what is entered meanwhile until the clock is there again.
+pub struct DedupStore<K, I, S = RandomState> {
+    seen: DashMap<K, Stamp, S>,
+    accounts: DashMap<I, Account, S>,
+    occupancy: Occupancy,
+    /// Start of the present generation, in nanoseconds; only ever raised.
+    start: AtomicU64,
+    evicted: AtomicU64,
+    length: u64,
+    limits: Limits,
+    per_introducer: NonZeroUsize,
+}
+
+impl<K: Hash + Eq, I: Hash + Eq> DedupStore<K, I> {
+    /// An empty store. Memory is taken as entries come, not in advance.
+    pub fn new(config: Config) -> Self {
+        Self::with_hasher(config, RandomState::new())
+    }
+}
+
+impl<K: Hash + Eq, I: Hash + Eq, S: BuildHasher + Clone> DedupStore<K, I, S> {
+    /// An empty store with a hasher of the caller's choice.
+    pub fn with_hasher(config: Config, hasher: S) -> Self {
+        let capacity = config.capacity.get().min(MAX_CAPACITY);
+        let newcomers = capacity.saturating_sub(config.reserved_for_known);
+        Self {
+            seen: DashMap::with_hasher(hasher.clone()),
+            accounts: DashMap::with_hasher(hasher),
+            occupancy: Occupancy::default(),
+            start: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
+            length: nanos(config.retention).max(1),
+            limits: Limits {
+                total: u32::try_from(capacity).unwrap_or(u32::MAX),
+                newcomers: u32::try_from(newcomers).unwrap_or(u32::MAX),
+            },
+            per_introducer: config.per_introducer,
+        }
+    }
+
+    /// Says whether `key` was seen, and enters it if it was not and there is room. A duplicate is charged to nobody.
+    ///
+    /// Of concurrent calls with one key, exactly one gets [`Outcome::New`] (or all are refused for want of room). While one
+    /// thread purges a full store, another may be refused for entries that are on their way out.
+    ///
+    /// The first call in a new generation also removes what has expired, in time linear in the entries held; call
+    /// [`rotate`](Self::rotate) from a timer to keep that out of requests.
+    pub fn check_and_insert(
+        &self,
+        key: K,
+        introducer: I,
+        standing: Standing,
+        now: Duration,
+    ) -> Outcome {
+        let now = nanos(now);
+        let (generation, _) = self.generation_at(now);
+        let stamp = Stamp::new(now.max(generation.start), standing);
+        // Held to the end: this guard is what makes the check and the insert one step.
+        match self.seen.entry(key) {
+            Entry::Occupied(mut entry) => {
+                let old = *entry.get();
+                if generation.remembers(old) {
+                    return Outcome::Duplicate { first_seen: old.first_seen() };
+                }
+                if let Err(refusal) =
+                    self.charge(introducer, standing, Some(old.standing()), generation)
+                {
+                    return refusal;
+                }
+                entry.insert(stamp);
+                self.evicted.fetch_add(1, Ordering::Relaxed);
+            }
+            Entry::Vacant(entry) => {
+                if let Err(refusal) = self.charge(introducer, standing, None, generation) {
+                    return refusal;
+                }
+                entry.insert(stamp);
+            }
+        }
+        Outcome::New
+    }
+
+    /// Takes a place for one entry and charges its introducer, or does neither.
+    fn charge(
+        &self,
+        introducer: I,
+        standing: Standing,
+        replaced: Option<Standing>,
+        generation: Generation,
+    ) -> Result<(), Outcome> {
+        match self.accounts.entry(introducer) {
+            Entry::Occupied(mut entry) => {
+                let account = entry.get_mut();
+                account.advance(generation);
+                if account.held() >= self.per_introducer.get() {
+                    return Err(Outcome::IntroducerFull {
+                        held: account.held(),
+                        limit: self.per_introducer.get(),
+                    });
+                }
+                self.occupancy.take(standing, replaced, self.limits).map_err(full)?;
+                account.charge(generation);
+            }
+            Entry::Vacant(entry) => {
+                // Before the account exists, so that callers refused at the cap leave nothing behind.
+                self.occupancy.take(standing, replaced, self.limits).map_err(full)?;
+                let mut account = Account::new(generation);
+                account.charge(generation);
+                entry.insert(account);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `key` is remembered at `now`. Changes nothing.
+    pub fn contains<Q>(&self, key: &Q, now: Duration) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let mut generation = self.generation();
+        let now = nanos(now);
+        if generation.is_over(now) {
+            generation = Generation::at(now, self.length);
+        }
+        self.seen.get(key).is_some_and(|stamp| generation.remembers(*stamp))
+    }
+
+    /// Entries that `introducer` has alive at the latest time the store was told.
+    pub fn held_by<Q>(&self, introducer: &Q) -> usize
+    where
+        I: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let mut account = match self.accounts.get(introducer) {
+            Some(account) => *account,
+            None => return 0,
+        };
+        account.advance(self.generation());
+        account.held()
+    }
+
+    /// Starts a new generation if the present one is over at `now`, and removes what has expired. Returns how many entries that were.
+    pub fn rotate(&self, now: Duration) -> usize {
+        self.generation_at(nanos(now)).1
+    }
+
+    /// The generation at `now`, and how many entries were removed to get there.
+    fn generation_at(&self, now: u64) -> (Generation, usize) {
+        let mut generation = self.generation();
+        while generation.is_over(now) {
+            let next = Generation::at(now, self.length);
+            match self.start.compare_exchange(
+                generation.start,
+                next.start,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return (next, self.purge(next)),
+                Err(start) => generation.start = start,
+            }
+        }
+        (generation, 0)
+    }
+
+    fn generation(&self) -> Generation {
+        Generation { start: self.start.load(Ordering::Acquire), length: self.length }
+    }
+
+    /// Removes what `generation` does not remember. Accounts first, so that there are never more of them than entries.
+    fn purge(&self, generation: Generation) -> usize {
+        self.accounts.retain(|_, account| {
+            account.advance(generation);
+            account.held() > 0
+        });
+        let mut removed = 0;
+        self.seen.retain(|_, stamp| {
+            let keep = generation.remembers(*stamp);
+            if !keep {
+                // Given back one by one, so that others get in meanwhile; the map removes the entry right after.
+                self.occupancy.release(stamp.standing());
+                removed += 1;
+            }
+            keep
+        });
+        self.evicted.fetch_add(removed, Ordering::Relaxed);
+        usize::try_from(removed).unwrap_or(usize::MAX)
+    }
+
+    /// Entries in memory, at most the capacity: those alive, and the expired that no call has removed yet.
+    pub fn len(&self) -> usize {
+        usize::try_from(self.occupancy.total()).unwrap_or(usize::MAX)
+    }
+
+    /// Whether no entry is in memory.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Introducers with an account in memory; never more than twice the capacity.
+    pub fn introducers(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// Entries that expired and were removed since the store was made.
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the tables, estimated from their capacity: an entry and one control byte a bucket, 8 buckets for 7 entries.
+    /// What keys and introducers own on the heap is not counted.
+    pub fn memory_estimate(&self) -> usize {
+        let table = |capacity: usize, entry: usize| {
+            (capacity.saturating_mul(8) / 7).saturating_mul(entry + 1)
+        };
+        table(self.seen.capacity(), size_of::<(K, Stamp)>())
+            .saturating_add(table(self.accounts.capacity(), size_of::<(I, Account)>()))
+    }
+
+    /// What the map itself holds, to be compared with what is counted.
+    #[cfg(test)]
+    pub(crate) fn seen_len(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// Gives memory that a flood left empty back to the allocator. Locks one shard at a time, in time linear in the entries.
+    pub fn shrink(&self) {
+        self.seen.shrink_to_fit();
+        self.accounts.shrink_to_fit();
+    }
+}
+
+fn full(no_room: NoRoom) -> Outcome {
+    let widen = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    Outcome::Full { held: widen(no_room.held), limit: widen(no_room.limit) }
+}
+
+impl<K, I, S> fmt::Debug for DedupStore<K, I, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DedupStore")
+            .field("len", &self.occupancy.total())
+            .field("limits", &self.limits)
+            .field("per_introducer", &self.per_introducer)
+            .field("retention", &Duration::from_nanos(self.length))
+            .finish_non_exhaustive()
+    }
+}
