@@ -2,6 +2,8 @@
 
 mod exact;
 mod search;
+#[cfg(test)]
+mod tests;
 
 /// Up to this many members the cuts are a true minimum. The dynamic programme visits 2^n subsets: 4096 at 12.
 pub const EXACT_CUT_NODES: usize = 12;

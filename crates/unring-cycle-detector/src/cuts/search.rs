@@ -4,8 +4,11 @@
 
 use super::{Arc, is_better};
 
-/// Above this many arcs the steps whose time grows with the square of the arcs are left out.
+/// Above this many arcs the steps whose time grows with the square of the arcs are left out: tens of milliseconds.
 pub(super) const REFINE_MAX_ARCS: usize = 4096;
+/// Arcs are exchanged if (arcs cut) * (arcs), which is what one pass costs, is at most this: a circle of any size, a mesh of
+/// up to 38. In a denser ring the age of so many cuts says little.
+const EXCHANGE_MAX_STEPS: usize = 1_000_000;
 /// Passes of each improvement. Each pass that changes anything makes the set strictly better; most graphs need two or three.
 const MAX_PASSES: usize = 8;
 
@@ -196,7 +199,8 @@ impl<'a> Graph<'a> {
         for &position in set {
             cut[position] = true;
         }
-        for _ in 0..MAX_PASSES {
+        let passes = if set.len() * self.arcs.len() <= EXCHANGE_MAX_STEPS { MAX_PASSES } else { 0 };
+        for _ in 0..passes {
             let mut changed = false;
             for position in (0..self.arcs.len()).rev() {
                 if cut[position] {
