@@ -1,6 +1,8 @@
 //! Tests of the whole crate, through its public interface where that can show it.
 
+mod brute_force;
 mod policy;
+mod rings;
 
 use std::{collections::BTreeSet, time::Duration};
 
