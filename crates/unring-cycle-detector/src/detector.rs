@@ -325,9 +325,9 @@ impl<N: NodeId> Detector<N> {
             self.closers[position] =
                 ring.as_ref().map_or_else(Vec::new, |ring| self.closers_of(ring));
             self.watches[position].observe(ring, now, self.config.settle);
-            let is_known_gone = self.local_known && self.is_contradicted(&self.watches[position]);
+            let is_contradicted = self.local_known && self.is_contradicted(&self.watches[position]);
             let watch = &mut self.watches[position];
-            watch.may_be_gone = watch.current().is_none() && (watch.may_be_gone || is_known_gone);
+            watch.observe_contradiction(is_contradicted, now);
             watch.corroborated = kind == RingKind::SelfJoin
                 || self.closers[position].iter().any(|closer| self.callers.contains(closer));
         }

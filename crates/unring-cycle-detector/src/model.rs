@@ -116,7 +116,7 @@ pub struct Ring<N> {
     /// The joins to cut, newest first; `cuts[0]` is the one that a one-line warning names. Empty for a shared ring, and in
     /// the [`Event::RingGone`] of a ring that was last seen before a restart.
     pub cuts: Vec<Cut<N>>,
-    /// The record of a member has expired, so the ring may be history.
+    /// The record of a member has expired, so the ring may be history. Not set in an [`Event::RingGone`].
     pub unverified: bool,
 }
 

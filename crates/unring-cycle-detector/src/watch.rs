@@ -48,7 +48,7 @@ pub(crate) struct Watch<N> {
     /// A member that closes the ring has been seen as a caller.
     pub(crate) corroborated: bool,
     /// The ring is not there, and that is known rather than a lack of knowledge.
-    pub(crate) may_be_gone: bool,
+    is_known_gone: bool,
 }
 
 impl<N: Clone + PartialEq> Watch<N> {
@@ -62,7 +62,7 @@ impl<N: Clone + PartialEq> Watch<N> {
             changed_at: None,
             differs_since: Duration::ZERO,
             corroborated: false,
-            may_be_gone: false,
+            is_known_gone: false,
         }
     }
 
@@ -99,6 +99,17 @@ impl<N: Clone + PartialEq> Watch<N> {
         self.current = ring;
     }
 
+    /// Whether what is known of the members says that the ring, if it is not there, is broken. Once known it stays so until
+    /// the ring is back, whatever is forgotten. The settle time counts from here.
+    pub(crate) fn observe_contradiction(&mut self, is_contradicted: bool, now: Duration) {
+        let is_known_gone = self.current.is_none() && (self.is_known_gone || is_contradicted);
+        if is_known_gone && !self.is_known_gone {
+            self.changed_at = Some(now);
+            self.differs_since = now;
+        }
+        self.is_known_gone = is_known_gone;
+    }
+
     /// The ring is no longer known, which says nothing about whether it is there.
     pub(crate) fn drop_silently(&mut self, now: Duration) {
         self.current = None;
@@ -117,7 +128,7 @@ impl<N: Clone + PartialEq> Watch<N> {
     /// When there may be something to say; `None` as long as nothing changes.
     pub(crate) fn next_wake<C>(&self, config: &Config<C>) -> Option<Duration> {
         if self.current.is_some() && !self.corroborated
-            || self.current.is_none() && !self.may_be_gone
+            || self.current.is_none() && !self.is_known_gone
         {
             return None;
         }
@@ -152,7 +163,10 @@ impl<N: Clone + PartialEq> Watch<N> {
                 spoken.open = false;
             }
             let voice = if open.is_some() && !superseded { Voice::Info } else { Voice::Quiet };
-            return self.last.clone().map(|ring| Event::RingGone { ring, voice });
+            return self
+                .last
+                .clone()
+                .map(|ring| Event::RingGone { ring: Ring { unverified: false, ..ring }, voice });
         };
         let settled = self.settled.replace(ring.members.clone());
         // What the last line said still holds, or holds again after a quiet change.
