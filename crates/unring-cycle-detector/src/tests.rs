@@ -2,6 +2,7 @@
 
 mod brute_force;
 mod policy;
+mod restart;
 mod rings;
 
 use std::{collections::BTreeSet, time::Duration};
