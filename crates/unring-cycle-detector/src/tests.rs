@@ -1,5 +1,6 @@
 //! Tests of the whole crate, through its public interface where that can show it.
 
+mod bounds;
 mod brute_force;
 mod policy;
 mod restart;

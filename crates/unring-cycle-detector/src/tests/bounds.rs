@@ -1,0 +1,144 @@
+//! What happens at each bound.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use crate::{Config, Detector, Join, Outcome, SetJoinsError};
+
+const NOW: Duration = Duration::ZERO;
+
+fn join(targets: &[u32]) -> Join<u32> {
+    Join {
+        address: format!("{targets:?}"),
+        targets: targets.iter().copied().collect(),
+        since_unix_ms: 0,
+    }
+}
+
+fn small() -> Detector<u32> {
+    let bounds = Config {
+        max_nodes: 2,
+        max_joins_per_node: 2,
+        max_targets_per_join: 3,
+        max_edges: 5,
+        max_text_bytes: 12,
+        max_callers: 2,
+        ..Config::new(1)
+    };
+    Detector::new(bounds)
+}
+
+#[test]
+fn what_is_too_much_is_refused_and_what_was_known_stays() {
+    let mut detector = small();
+    let mut set = |node, name: &str, joins: Vec<Join<u32>>| {
+        detector.set_joins(NOW, node, name.to_owned(), joins)
+    };
+    assert_eq!(set(2, "b", vec![join(&[1, 3]), join(&[4])]), Ok(Outcome::Changed));
+    assert_eq!(set(3, "c", vec![join(&[1, 2])]), Ok(Outcome::Changed));
+    assert_eq!(set(4, "d", vec![]), Err(SetJoinsError::TooManyNodes { max: 2 }));
+    assert_eq!(
+        set(2, "b", vec![join(&[]), join(&[1]), join(&[4])]),
+        Err(SetJoinsError::TooManyJoins { got: 3, max: 2 })
+    );
+    assert_eq!(
+        set(2, "b", vec![join(&[1, 2, 3, 4])]),
+        Err(SetJoinsError::TooManyTargets { got: 4, max: 3 })
+    );
+    assert_eq!(
+        set(3, "c", vec![join(&[1, 2]), join(&[4])]),
+        Err(SetJoinsError::TooManyEdges { max: 5 })
+    );
+    assert_eq!(
+        set(2, "b2345678901234", vec![]),
+        Err(SetJoinsError::TextTooLong { got: 14, max: 12 })
+    );
+    assert_eq!(
+        set(1, "a", vec![join(&[2, 3]), join(&[4])]),
+        Ok(Outcome::Changed),
+        "the local node always fits"
+    );
+    let topology = detector.topology();
+    assert_eq!(
+        topology.nodes.iter().map(|node| (node.id, node.joins.len())).collect::<Vec<_>>(),
+        [(1, 2), (2, 2), (3, 1)]
+    );
+}
+
+#[test]
+fn room_comes_back_with_forgetting() {
+    let mut detector = small();
+    for node in [2, 3] {
+        detector.set_joins(NOW, node, String::new(), vec![join(&[1, 4])]).unwrap();
+    }
+    detector.forget(NOW, &2);
+    detector.forget(NOW, &7);
+    assert_eq!(
+        detector.set_joins(NOW, 4, String::new(), vec![join(&[1, 2, 3])]),
+        Ok(Outcome::Changed)
+    );
+}
+
+#[test]
+fn the_same_joins_again_are_nothing_new() {
+    let mut detector = small();
+    detector.set_joins(NOW, 1, "a".into(), vec![join(&[2])]).unwrap();
+    assert_eq!(detector.set_joins(NOW, 1, "a2".into(), vec![join(&[2])]), Ok(Outcome::Unchanged));
+    assert_eq!(detector.name(&1), Some("a2"));
+    detector.mark_unverified(NOW, &1);
+    assert_eq!(detector.set_joins(NOW, 1, "a".into(), vec![join(&[2])]), Ok(Outcome::Changed));
+}
+
+#[test]
+fn of_the_same_join_twice_the_older_is_kept() {
+    let mut detector = small();
+    let newer = Join { since_unix_ms: 5, ..join(&[2]) };
+    detector.set_joins(NOW, 1, String::new(), vec![newer, join(&[2])]).unwrap();
+    assert_eq!(detector.topology().nodes[0].joins, [join(&[2])]);
+}
+
+#[test]
+fn the_caller_not_seen_for_longest_gives_way() {
+    let is_announced = |callers: &[u32]| {
+        let mut detector = small();
+        for node in [1, 2] {
+            detector.set_joins(NOW, node, String::new(), vec![join(&[3 - node])]).unwrap();
+        }
+        for caller in callers {
+            detector.caller_seen(NOW, caller);
+        }
+        detector.poll(NOW, 0);
+        !detector.poll(Duration::from_secs(2), 0).is_empty()
+    };
+    assert!(is_announced(&[2, 5]));
+    assert!(is_announced(&[2, 5, 2, 6]));
+    assert!(!is_announced(&[2, 5, 6]));
+}
+
+#[test]
+fn records_that_arrive_together_are_analysed_together() {
+    let mut detector = Detector::new(Config::new(1));
+    detector.set_joins(NOW, 1, String::new(), vec![join(&[1])]).unwrap();
+    detector.poll(NOW, 0);
+    detector.set_joins(NOW, 1, String::new(), vec![]).unwrap();
+    assert_eq!(detector.next_wake(), Some(Duration::from_millis(100)));
+    detector.poll(Duration::from_millis(99), 0);
+    assert_eq!(detector.rings().len(), 1);
+    detector.poll(Duration::from_millis(100), 0);
+    assert_eq!(detector.rings(), []);
+    assert_eq!(detector.next_wake(), None);
+}
+
+#[test]
+fn a_restored_memory_keeps_the_bounds() {
+    let mut detector = Detector::new(Config { max_joins_per_node: 100, ..Config::new(1) });
+    for node in 1..=5 {
+        detector.set_joins(NOW, node, String::new(), vec![join(&[node % 5 + 1])]).unwrap();
+    }
+    detector.caller_seen(NOW, &5);
+    detector.poll(NOW, 0);
+    assert_eq!(detector.poll(Duration::from_secs(2), 0).len(), 1);
+    let mut other = small();
+    other.restore(NOW, 0, detector.memory());
+    let known: BTreeSet<u32> = other.topology().nodes.iter().map(|node| node.id).collect();
+    assert_eq!(known, BTreeSet::from([1, 2]));
+}
