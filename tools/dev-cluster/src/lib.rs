@@ -12,9 +12,11 @@ pub mod messages;
 pub mod node_config;
 pub mod node_process;
 pub mod ports;
+pub mod report;
 pub mod statusz;
 pub mod topology;
 mod topology_file;
 pub mod usage;
+pub mod verdict;
 
 pub use error_chain::error_chain;
