@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use crate::{
     circuit::shortest_circuit,
     cuts::{Arc, by_preference, feedback_arcs},
+    elementary::elementary_circuits,
     graph::{Adjacency, components, induced},
-    model::{Cut, Join, NodeId, Ring, RingId, RingKind},
+    model::{Circuits, Cut, Join, NodeId, Ring, RingId, RingKind},
 };
 
 /// All rings that these joins form, ordered by members and kind. Targets without an entry have no joins.
@@ -43,6 +44,31 @@ pub(crate) fn rings_of<N: NodeId>(nodes: Vec<(&N, Known<'_, N>)>) -> Vec<Ring<N>
     }
     rings.sort_by(|a, b| (&a.members, a.kind).cmp(&(&b.members, b.kind)));
     rings
+}
+
+/// At most `max` circuits among `members` in the layer of `kind`.
+pub(crate) fn circuits_of<N: NodeId>(
+    nodes: Vec<(&N, Known<'_, N>)>,
+    kind: RingKind,
+    members: &[N],
+    max: usize,
+) -> Circuits<N> {
+    if kind == RingKind::SelfJoin {
+        // A join to itself is no edge of the layers.
+        let circuits: Vec<Vec<N>> =
+            members.iter().take(max).map(|member| vec![member.clone()]).collect();
+        return Circuits { truncated: circuits.len() < members.len(), circuits };
+    }
+    let graph = Layers::new(nodes);
+    let mut inside: Vec<usize> =
+        members.iter().filter_map(|member| graph.index.get(member).copied()).collect();
+    inside.sort_unstable();
+    let layer = if kind == RingKind::Shared { &graph.all } else { &graph.plain };
+    let (circuits, truncated) = elementary_circuits(&induced(layer, &inside), max);
+    let name = |circuit: Vec<usize>| {
+        circuit.into_iter().map(|at| graph.nodes[inside[at]].0.clone()).collect()
+    };
+    Circuits { circuits: circuits.into_iter().map(name).collect(), truncated }
 }
 
 struct Layers<'a, N> {

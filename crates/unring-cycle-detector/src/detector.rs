@@ -6,10 +6,10 @@ use std::{
 };
 
 use crate::{
-    analysis::{Known, rings_of},
+    analysis::{Known, circuits_of, rings_of},
     config::Config,
     memory::{RememberedNode, RingMemory},
-    model::{Event, Join, NodeId, Ring, RingId, RingKind, Topology, TopologyNode},
+    model::{Circuits, Event, Join, NodeId, Ring, RingId, RingKind, Topology, TopologyNode},
     watch::{Now, Watch},
 };
 
@@ -369,9 +369,15 @@ impl<N: NodeId> Detector<N> {
                 .any(|(from, to)| is_known(from) && !self.is_joined(ring.kind, from, to))
     }
 
-    /// All rings, whoever is in them, as of the last analysis; at most three halves of the nodes and one per self-join.
+    /// All rings, whoever is in them, as of the last analysis, ordered by members; at most twice as many as nodes.
     pub fn rings(&self) -> &[Ring<N>] {
         &self.rings
+    }
+
+    /// At most `max` of the circuits of `ring`, by the joins as they are now. For people: a dense ring has more circuits than
+    /// can be counted, so `max` must be small; each takes time linear in the ring's joins.
+    pub fn circuits(&self, ring: &Ring<N>, max: usize) -> Circuits<N> {
+        circuits_of(self.nodes.iter().map(known).collect(), ring.kind, &ring.members, max)
     }
 
     /// The name that `node` gives itself.

@@ -15,8 +15,8 @@
 //! equally short ones the lexicographically least. Self-joins belong to no witness but that of a self-join ring.
 //!
 //! The **cuts** of a plain ring are a feedback arc set: the fewest joins without which the plain joins of the ring have no
-//! circuit. Up to [`EXACT_CUT_NODES`] members the set is a true minimum, above that the result of a local search which no
-//! single join can be taken out of. Among sets of equal size the one with the more recently configured joins is taken.
+//! circuit. Up to [`EXACT_CUT_NODES`] members the set is a true minimum, above that the result of a local search: none of
+//! its joins can be put back (with more than 4096 edges that is not tried), but a smaller set may exist. Among sets of equal size the one with the more recently configured joins is taken.
 //! No shared join is ever cut. Cutting never splits the cluster: were all joins between two parts of a ring cut, those of
 //! one direction could be put back without closing a circuit, so the set was no minimum.
 //!
@@ -32,6 +32,7 @@ mod circuit;
 mod config;
 mod cuts;
 mod detector;
+mod elementary;
 mod graph;
 mod memory;
 mod model;
@@ -51,5 +52,7 @@ pub use crate::{
     cuts::EXACT_CUT_NODES,
     detector::{Detector, Outcome, SetJoinsError},
     memory::{RememberedNode, RememberedRing, RingMemory},
-    model::{Cut, Event, Join, NodeId, Ring, RingId, RingKind, Topology, TopologyNode, Voice},
+    model::{
+        Circuits, Cut, Event, Join, NodeId, Ring, RingId, RingKind, Topology, TopologyNode, Voice,
+    },
 };

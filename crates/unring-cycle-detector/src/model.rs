@@ -120,6 +120,15 @@ pub struct Ring<N> {
     pub unverified: bool,
 }
 
+/// The elementary circuits of a ring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Circuits<N> {
+    /// Each without repetition and from its smallest node, in ascending order of nodes.
+    pub circuits: Vec<Vec<N>>,
+    /// There are more than were asked for.
+    pub truncated: bool,
+}
+
 /// How loud an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Voice {

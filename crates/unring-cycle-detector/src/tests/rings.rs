@@ -1,6 +1,9 @@
 //! Rings, witnesses and cuts against brute force.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use proptest::{
     prelude::*,
@@ -11,7 +14,7 @@ use super::{
     brute_force::{self, Expected, Graph},
     parse,
 };
-use crate::{Join, Ring, RingKind, find_rings};
+use crate::{Config, Detector, Join, Ring, RingKind, find_rings};
 
 fn graph(text: &str) -> Graph {
     let mut graph = Graph::new();
@@ -171,6 +174,55 @@ fn shifted(joins: &[Join<u32>]) -> Vec<Join<u32>> {
             ..join.clone()
         })
         .collect()
+}
+
+fn detector_of(graph: &Graph) -> Detector<u32> {
+    let mut detector = Detector::new(Config::new(1));
+    for (&node, joins) in graph {
+        detector.set_joins(Duration::ZERO, node, String::new(), joins.clone()).unwrap();
+    }
+    detector.poll(Duration::ZERO, 0);
+    detector
+}
+
+proptest! {
+    #![proptest_config(RunnerConfig { cases: 500, rng_seed: RngSeed::Fixed(3), ..RunnerConfig::default() })]
+
+    #[test]
+    fn circuits_are_complete_or_say_that_they_are_not(graph in any_graph(), max in 0_usize..20) {
+        let detector = detector_of(&graph);
+        for ring in detector.rings().iter().filter(|ring| ring.kind != RingKind::SelfJoin) {
+            let mut expected = brute_force::circuits(&brute_force::edges(&graph, ring.kind), &ring.members);
+            let all = detector.circuits(ring, expected.len());
+            prop_assert!(!all.truncated);
+            let some = detector.circuits(ring, max);
+            prop_assert_eq!(some.truncated, expected.len() > max);
+            prop_assert_eq!(&some.circuits[..], &all.circuits[..max.min(expected.len())]);
+            expected.sort();
+            let mut sorted = all.circuits;
+            sorted.sort();
+            prop_assert_eq!(sorted, expected);
+        }
+    }
+}
+
+#[test]
+fn a_mesh_with_endless_circuits_gives_as_many_as_asked() {
+    let join =
+        |to: u32| Join { address: to.to_string(), targets: BTreeSet::from([to]), since_unix_ms: 0 };
+    let mesh: Graph =
+        (0..30).map(|node| (node, (0..30).filter(|&to| to != node).map(join).collect())).collect();
+    let detector = detector_of(&mesh);
+    let circuits = detector.circuits(&detector.rings()[0], 1000);
+    assert!(circuits.truncated);
+    assert_eq!(circuits.circuits.iter().collect::<BTreeSet<_>>().len(), 1000);
+}
+
+#[test]
+fn a_join_to_oneself_is_one_circuit() {
+    let detector = detector_of(&graph("1>1 1>2"));
+    assert_eq!(detector.circuits(&detector.rings()[0], 9).circuits, [[1]]);
+    assert!(detector.circuits(&detector.rings()[0], 0).truncated);
 }
 
 #[test]
