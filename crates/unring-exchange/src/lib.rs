@@ -1,12 +1,19 @@
 //! The peer address exchange as a state machine without I/O.
 #![forbid(unsafe_code)]
 
+mod backoff;
+pub mod config;
+mod counters;
 mod message;
 mod trace;
+mod verifier;
 
+pub use self::config::Config;
+pub use self::counters::Counters;
 pub use self::message::{
     Answer, Incomplete, OutboundRequest, RemoteAnswer, Request, Scope, UpstreamOutcome,
 };
 pub use self::trace::{
     Hop, InvalidTrace, MAX_HOP_LIMIT, MAX_PATH, RequestId, Stamp, StampKey, Trace,
 };
+pub use self::verifier::{Signatures, Verifier};

@@ -1,0 +1,71 @@
+//! How long to wait before an upstream is tried again.
+
+use std::time::Duration;
+
+use rand::Rng;
+
+/// First and longest pause while no peer is connected or one was just lost: a node without peers is in a hurry.
+const HURRIED: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
+
+/// First and longest pause otherwise (RFC 9520 section 3.2: failures are cached 1 s to 5 min).
+const CALM: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5 * 60));
+
+/// Failures in a row and the pause that they earn: doubling, with jitter, up to a maximum.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// Counts a failure; how long to wait now.
+    pub(crate) fn fail(&mut self, hurried: bool, rng: &mut impl Rng) -> Duration {
+        let (first, longest) = if hurried { HURRIED } else { CALM };
+        let pause =
+            first.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(longest);
+        self.failures = self.failures.saturating_add(1).min(31);
+        jitter(pause, rng)
+    }
+
+    /// Counts a success.
+    pub(crate) fn succeed(&mut self) {
+        self.failures = 0;
+    }
+}
+
+/// Between three quarters of `pause` and all of it, so that nodes that failed together do not come back together.
+pub(crate) fn jitter(pause: Duration, rng: &mut impl Rng) -> Duration {
+    pause.mul_f64(rng.random_range(0.75..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{SeedableRng as _, rngs::StdRng};
+
+    use super::*;
+
+    fn pauses(hurried: bool) -> Vec<Duration> {
+        let (mut backoff, mut rng) = (Backoff::default(), StdRng::seed_from_u64(1));
+        (0..40).map(|_| backoff.fail(hurried, &mut rng)).collect()
+    }
+
+    #[test]
+    fn pauses_double_within_their_bounds() {
+        for (hurried, (first, longest)) in [(true, HURRIED), (false, CALM)] {
+            let pauses = pauses(hurried);
+            assert!(pauses[0] >= first.mul_f64(0.75) && pauses[0] <= first, "{pauses:?}");
+            assert!(pauses[3] > pauses[0].mul_f64(5.9), "{pauses:?}");
+            assert!(pauses.iter().all(|pause| *pause <= longest), "{pauses:?}");
+            assert!(pauses[39] >= longest.mul_f64(0.75), "{pauses:?}");
+        }
+    }
+
+    #[test]
+    fn a_success_starts_over() {
+        let (mut backoff, mut rng) = (Backoff::default(), StdRng::seed_from_u64(1));
+        for _ in 0..9 {
+            backoff.fail(false, &mut rng);
+        }
+        backoff.succeed();
+        assert!(backoff.fail(false, &mut rng) <= CALM.0);
+    }
+}

@@ -1,0 +1,136 @@
+//! What an engine is told at its start, and the constants of the protocol.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// How far a signed time may be from our clock: Kerberos allows the same 5 minutes (RFC 4120 section 5.2.6).
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+
+/// Hop limit of a request that starts here. Far above the depth of any tree of joins that people build, far below what
+/// a chain could cost; SIP starts with 70 (RFC 3261 section 8.1.1.6).
+pub const DEFAULT_HOP_LIMIT: u8 = 64;
+
+/// Records in one answer at most; a caller that asks for more gets this many.
+pub const MAX_ANSWER_RECORDS: usize = 1000;
+
+/// Records in one push on a stream. More go into the next one.
+pub const MAX_PUSH_RECORDS: usize = 500;
+
+/// Refreshes over which the targets of a join are remembered. A load balancer that picks at random among 3 nodes is
+/// taken for a plain join in 1 of 243 cases.
+pub const TARGET_WINDOW: usize = 6;
+
+/// Time between two of the refreshes that find out whether a join on a ring is shared. Six fit into the 2 s before a
+/// ring is announced.
+pub const PROBE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often a join on a ring is looked at again once its window is full.
+pub const PROBE_AGAIN: Duration = Duration::from_secs(5 * 60);
+
+/// How long a record from downstream is held before it is sent upstream: when the upstream sends it meanwhile, it knows
+/// it, and in a ring it always does.
+pub const UPSTREAM_HOLD: Duration = Duration::from_millis(200);
+
+/// At most one recursive request of our own in this time, at start and when our joins change.
+pub const RECURSIVE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A join on which a request of ours came back is left out of our own recursive requests for this long at first (NATS
+/// leaf nodes wait as long), doubling up to [`RING_BACKOFF_MAX`].
+pub const RING_BACKOFF_MIN: Duration = Duration::from_secs(30);
+
+/// The longest such pause (RFC 9520 section 3.2 allows no longer one for a cached failure).
+pub const RING_BACKOFF_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// The least time worth giving an upstream.
+pub const MIN_CALL_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// How much earlier a node answers than its own caller gives up, at most; an eighth of the time when that is less.
+pub const MAX_ANSWER_MARGIN: Duration = Duration::from_millis(100);
+
+/// Two bumps of our own `seq` by records that we did not sign within this time mean that somebody has our key.
+pub const CLONE_WINDOW: Duration = Duration::from_secs(5);
+
+/// How long the duel with a cloned identity rests, and how long until it is warned of again.
+pub const CLONE_PAUSE: Duration = Duration::from_secs(10 * 60);
+
+/// How often an upstream that cannot stream is polled.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Requests waiting for upstreams at once, whoever started them. At the cap the answer is local, marked busy.
+pub const MAX_PENDING: usize = 1024;
+
+/// Streams open at once, both ways. At the cap a further one is refused.
+pub const MAX_STREAMS: usize = 1024;
+
+/// Recursive requests that the status page can still show.
+pub const RECENT_REQUESTS: usize = 64;
+
+/// What an engine is told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What people call this node.
+    pub name: String,
+    /// Failure domain; empty when unknown.
+    pub zone: String,
+    /// Software version that the record names.
+    pub version: String,
+    /// How long our own record is valid: dead, this node is gone everywhere after at most this. It is signed anew at a
+    /// third of it.
+    pub record_ttl: Duration,
+    /// Records kept of other nodes.
+    pub book_capacity: NonZeroUsize,
+    /// Outbound requests in flight per upstream. A further one is not made and not waited for (law L2).
+    pub slots_per_upstream: NonZeroUsize,
+    /// Time given to a request of our own.
+    pub request_timeout: Duration,
+    /// Records in an answer to a caller that does not say how many it wants.
+    pub default_max_peers: usize,
+    /// How long a request is remembered at least: [`MAX_CLOCK_SKEW`] both ways.
+    pub dedup_retention: Duration,
+    /// Requests remembered at most.
+    pub dedup_capacity: NonZeroUsize,
+    /// Requests of one caller remembered at most.
+    pub dedup_per_caller: NonZeroUsize,
+    /// Rings are announced after this long without a change.
+    pub ring_settle: Duration,
+    /// At most one analysis of the joins in this time. An answer names the rings of the last one.
+    pub ring_analysis_gap: Duration,
+    /// Our own joins are refreshed over streams; off, only requests are answered (for tests of the requests alone).
+    pub refresh: bool,
+    /// Seed of everything random: jitter, samples, request ids. From the operating system in a real node.
+    pub seed: [u8; 32],
+}
+
+impl Config {
+    /// The defaults of a node called `name`, with this seed.
+    #[must_use]
+    pub fn new(name: impl Into<String>, seed: [u8; 32]) -> Self {
+        const fn count(count: usize) -> NonZeroUsize {
+            match NonZeroUsize::new(count) {
+                Some(count) => count,
+                None => NonZeroUsize::MIN,
+            }
+        }
+        Self {
+            name: name.into(),
+            zone: String::new(),
+            version: String::new(),
+            record_ttl: Duration::from_secs(30 * 60),
+            // Four times the 1000 servers that a cluster stays below; about 4 MiB.
+            book_capacity: count(4096),
+            // A quarter of the 64 streams that a server of ours grants one connection.
+            slots_per_upstream: count(16),
+            request_timeout: Duration::from_secs(10),
+            default_max_peers: 100,
+            dedup_retention: MAX_CLOCK_SKEW.saturating_mul(2),
+            // 100 requests a second over the retention, 5 MiB.
+            dedup_capacity: count(65_536),
+            // A sixteenth, so that no caller can use it up alone.
+            dedup_per_caller: count(4096),
+            ring_settle: unring_cycle_detector::DEFAULT_SETTLE,
+            ring_analysis_gap: unring_cycle_detector::DEFAULT_ANALYSIS_GAP,
+            refresh: true,
+            seed,
+        }
+    }
+}

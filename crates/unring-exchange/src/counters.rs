@@ -1,0 +1,42 @@
+//! What an engine counts.
+
+/// Counts since the engine started. They only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Inbound requests answered, refused ones left out.
+    pub served: u64,
+    /// Recursive requests sent: the messages of law L1.
+    pub sent: u64,
+    /// Local requests sent: polls and probes.
+    pub sent_local: u64,
+    /// Inbound requests that had been forwarded before.
+    pub duplicates: u64,
+    /// Inbound requests that came back with our own stamp: each is a turn of a ring that was cut short.
+    pub loops: u64,
+    /// Mentions of us in a path without a valid stamp: forged, or stamped before our restart.
+    pub forged_stamps: u64,
+    /// Answers without a forward because no slot was free.
+    pub busy: u64,
+    /// Answers from the book because the CPU budget was used up.
+    pub degraded: u64,
+    /// Requests not forwarded because the hop limit was used up.
+    pub hop_limit: u64,
+    /// Requests not forwarded because the dedup store was full.
+    pub dedup_full: u64,
+    /// Requests not forwarded, and records kept out, because of their clock.
+    pub clock_skew: u64,
+    /// Requests refused for their trace.
+    pub invalid_traces: u64,
+    /// Records pushed on streams.
+    pub pushes: u64,
+    /// Records kept, new or newer.
+    pub records_kept: u64,
+    /// Records that brought nothing new.
+    pub records_known: u64,
+    /// Records that could not be read or whose signature does not verify.
+    pub records_invalid: u64,
+    /// Records kept out because the book or the introducer's share was full.
+    pub records_full: u64,
+    /// Records kept out or taken out because their time was over.
+    pub records_expired: u64,
+}
