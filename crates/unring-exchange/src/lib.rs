@@ -2,18 +2,24 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod book;
 pub mod config;
 mod counters;
 mod message;
+mod stream;
 mod trace;
+mod upstream;
 mod verifier;
 
+pub use self::book::KeptOut;
 pub use self::config::Config;
 pub use self::counters::Counters;
 pub use self::message::{
     Answer, Incomplete, OutboundRequest, RemoteAnswer, Request, Scope, UpstreamOutcome,
 };
+pub use self::stream::StreamId;
 pub use self::trace::{
     Hop, InvalidTrace, MAX_HOP_LIMIT, MAX_PATH, RequestId, Stamp, StampKey, Trace,
 };
+pub use self::upstream::{LastResult, Link, UpstreamId};
 pub use self::verifier::{Signatures, Verifier};

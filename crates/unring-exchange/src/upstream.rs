@@ -1,0 +1,173 @@
+//! One configured upstream: where it leads, whether it may be asked, what it last said.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use rand::Rng;
+use unring_peer::{Join, PeerId, UnixMillis};
+
+use crate::backoff::{Backoff, jitter};
+use crate::config::{
+    PROBE_AGAIN, PROBE_INTERVAL, RING_BACKOFF_MAX, RING_BACKOFF_MIN, TARGET_WINDOW,
+};
+use crate::stream::StreamId;
+
+/// Names one configured upstream in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UpstreamId(pub(crate) u32);
+
+/// How an upstream is kept up with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// No stream; the next attempt is due then.
+    Waiting {
+        /// When, on the engine's monotonic clock.
+        until: Duration,
+    },
+    /// A stream was asked for.
+    Opening(StreamId),
+    /// A stream is open.
+    Streaming(StreamId),
+    /// It cannot stream; it is asked for its list instead.
+    Polling {
+        /// When next, on the engine's monotonic clock.
+        next: Duration,
+    },
+}
+
+/// What an upstream last did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LastResult {
+    /// It answered.
+    Ok,
+    /// It did not; for people.
+    Failed(String),
+}
+
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) address: String,
+    pub(crate) since: UnixMillis,
+    /// Who answered at the last refreshes, newest at the end.
+    window: VecDeque<PeerId>,
+    pub(crate) in_flight: usize,
+    backoff: Backoff,
+    /// A failure is cached until then: no request goes there.
+    failed_until: Option<Duration>,
+    pub(crate) link: Link,
+    pub(crate) last: Option<(Duration, LastResult)>,
+    /// When the address is looked at again because it is on a ring.
+    pub(crate) probe_at: Option<Duration>,
+    ring_pause: Duration,
+    ring_until: Option<Duration>,
+}
+
+impl Upstream {
+    pub(crate) fn new(address: String, since: UnixMillis, first_attempt: Duration) -> Self {
+        Self {
+            address,
+            since,
+            window: VecDeque::with_capacity(TARGET_WINDOW),
+            in_flight: 0,
+            backoff: Backoff::default(),
+            failed_until: None,
+            link: Link::Waiting { until: first_attempt },
+            last: None,
+            probe_at: None,
+            ring_pause: RING_BACKOFF_MIN,
+            ring_until: None,
+        }
+    }
+
+    /// Who answered within the last [`TARGET_WINDOW`] refreshes.
+    pub(crate) fn targets(&self) -> BTreeSet<PeerId> {
+        self.window.iter().copied().collect()
+    }
+
+    pub(crate) fn leads_to(&self, peer: &PeerId) -> bool {
+        self.window.contains(peer)
+    }
+
+    pub(crate) fn window_is_full(&self) -> bool {
+        self.window.len() >= TARGET_WINDOW
+    }
+
+    /// What our record says of it.
+    pub(crate) fn join(&self) -> Join {
+        Join { address: self.address.clone(), targets: self.targets(), since: self.since }
+    }
+
+    /// Takes a slot, or says that none is free. It never waits for one (law L2): in a ring whose nodes all ask at once
+    /// each would wait for the next.
+    pub(crate) fn try_acquire(&mut self, slots: NonZeroUsize) -> bool {
+        let free = self.in_flight < slots.get();
+        self.in_flight += usize::from(free);
+        free
+    }
+
+    pub(crate) fn release(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    pub(crate) fn is_failed(&self, now: Duration) -> bool {
+        self.failed_until.is_some_and(|until| until > now)
+    }
+
+    /// It answered, over a new connection (`fresh`, which is a refresh of the join) or one that was there.
+    pub(crate) fn succeeded(&mut self, now: Duration, peer: PeerId, fresh: bool) {
+        if fresh || self.window.back() != Some(&peer) {
+            if self.window_is_full() {
+                self.window.pop_front();
+            }
+            self.window.push_back(peer);
+        }
+        self.backoff.succeed();
+        self.failed_until = None;
+        self.last = Some((now, LastResult::Ok));
+    }
+
+    /// It failed; when it may be asked again.
+    pub(crate) fn failed(
+        &mut self,
+        now: Duration,
+        why: String,
+        hurried: bool,
+        rng: &mut impl Rng,
+    ) -> Duration {
+        let until = now + self.backoff.fail(hurried, rng);
+        self.failed_until = Some(until);
+        self.last = Some((now, LastResult::Failed(why)));
+        until
+    }
+
+    /// A request of ours that went there came back: no recursive request of our own goes there for a while.
+    pub(crate) fn found_in_ring(&mut self, now: Duration, rng: &mut impl Rng) {
+        if self.is_in_ring(now) {
+            return;
+        }
+        self.ring_until = Some(now + jitter(self.ring_pause, rng));
+        self.ring_pause = (self.ring_pause * 2).min(RING_BACKOFF_MAX);
+    }
+
+    pub(crate) fn is_in_ring(&self, now: Duration) -> bool {
+        self.ring_until.is_some_and(|until| until > now)
+    }
+
+    /// It is on a ring that the detector sees, or no longer.
+    pub(crate) fn set_on_ring(&mut self, now: Duration, on_ring: bool) {
+        match (on_ring, self.probe_at) {
+            (true, None) => self.probe_at = Some(now),
+            (false, Some(_)) => self.probe_at = None,
+            _ => {}
+        }
+    }
+
+    /// A probe was sent; when the next one is due.
+    pub(crate) fn probed(&mut self, now: Duration, rng: &mut impl Rng) {
+        // One more is on its way, so the window counts as full one earlier.
+        let full = self.window.len() + 1 >= TARGET_WINDOW;
+        let pause = if full { jitter(PROBE_AGAIN, rng) } else { PROBE_INTERVAL };
+        self.probe_at = Some(now + pause);
+    }
+}
