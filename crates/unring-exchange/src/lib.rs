@@ -1,19 +1,26 @@
 //! The peer address exchange as a state machine without I/O.
 #![forbid(unsafe_code)]
 
+mod action;
 mod backoff;
 mod book;
 pub mod config;
 mod counters;
+mod engine;
 mod message;
 mod stream;
 mod trace;
 mod upstream;
 mod verifier;
 
+pub use self::action::{Action, CallFailure, CallId, InboundId, Notice};
 pub use self::book::KeptOut;
 pub use self::config::Config;
 pub use self::counters::Counters;
+pub use self::engine::{
+    Admission, Disposition, Engine, Now, Origin, PeerView, RecentRequest, StreamRefused,
+    UpstreamView,
+};
 pub use self::message::{
     Answer, Incomplete, OutboundRequest, RemoteAnswer, Request, Scope, UpstreamOutcome,
 };

@@ -1,0 +1,113 @@
+//! What an engine asks of whoever runs it.
+
+use std::time::Duration;
+
+use unring_cycle_detector::Event;
+use unring_peer::{PeerId, SignedRecord};
+
+use crate::message::{Answer, OutboundRequest};
+use crate::stream::StreamId;
+use crate::upstream::UpstreamId;
+
+/// Names one inbound request that waits for upstreams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InboundId(pub(crate) u64);
+
+/// Names one outbound request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub(crate) u64);
+
+/// What an engine asks of whoever runs it. Actions are to be taken in their order.
+#[derive(Debug)]
+pub enum Action {
+    /// Write this `seq` of our own record to disk, before any action after it is taken.
+    PersistSeq(u64),
+    /// Answer an inbound request that was pending.
+    Answer {
+        /// Which.
+        inbound: InboundId,
+        /// With what.
+        answer: Answer,
+    },
+    /// Send a request and report with [`Engine::on_call_done`](crate::Engine::on_call_done), whatever happens.
+    Call {
+        /// Its name.
+        call: CallId,
+        /// Where to.
+        upstream: UpstreamId,
+        /// What.
+        request: Box<OutboundRequest>,
+        /// When to give up.
+        timeout: Duration,
+        /// Over a connection of its own, which is closed afterwards: it may lead elsewhere than the one in use.
+        fresh_connection: bool,
+    },
+    /// Open a stream to an upstream and report with [`Engine::on_stream_opened`](crate::Engine::on_stream_opened) or
+    /// [`Engine::on_stream_closed`](crate::Engine::on_stream_closed).
+    OpenStream {
+        /// Its name.
+        stream: StreamId,
+        /// Where to.
+        upstream: UpstreamId,
+        /// Our own record, for the first message.
+        caller_record: SignedRecord,
+    },
+    /// Close a stream. No report is needed.
+    CloseStream(StreamId),
+    /// Send records on an open stream.
+    Push {
+        /// Which.
+        stream: StreamId,
+        /// The records.
+        records: Vec<SignedRecord>,
+        /// Everything known has been sent with these.
+        snapshot_complete: bool,
+        /// The book's version with these.
+        version: u64,
+    },
+    /// The book changed: wanted libp2p connections may have, too.
+    BookChanged,
+    /// Say something about a ring that we are on, as loud as the event says.
+    Ring(Event<PeerId>),
+    /// Something an operator should hear.
+    Notice(Notice),
+}
+
+/// Something an operator should hear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Another node kept a newer record of ours than we remember: our database was lost or is old. Ours is ahead again.
+    SeqAdopted {
+        /// The `seq` that we go on from.
+        seq: u64,
+    },
+    /// Another process signs records with our key: an identity was copied. We stop answering it for a while.
+    ClonedIdentity {
+        /// The name that it gives itself.
+        name: String,
+        /// The addresses that it gives.
+        addresses: Vec<String>,
+    },
+    /// A record could not be signed, because it breaks a bound that every node checks.
+    OwnRecordInvalid {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// Why an outbound request or stream failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallFailure {
+    /// For people: what happened, at which address.
+    pub reason: String,
+    /// The upstream does not know the method: poll instead of streaming.
+    pub unsupported: bool,
+}
+
+impl CallFailure {
+    /// A failure that trying again may mend.
+    #[must_use]
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), unsupported: false }
+    }
+}

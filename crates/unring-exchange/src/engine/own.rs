@@ -1,0 +1,150 @@
+//! Our own record: when it is signed anew, and what happens when somebody shows us one that we did not sign.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use unring_peer::{GrpcUrl, Join, NodeRecord, PeerAddress, SignedRecord};
+
+use crate::action::{Action, Notice};
+use crate::config::{CLONE_PAUSE, CLONE_WINDOW, UPSTREAM_HOLD};
+use crate::engine::{Engine, Now};
+use crate::verifier::Verifier;
+
+/// Our own record and what it is made of.
+#[derive(Debug)]
+pub(crate) struct Own {
+    pub(crate) record: Option<SignedRecord>,
+    seq: u64,
+    addresses: Vec<PeerAddress>,
+    grpc_url: Option<GrpcUrl>,
+    sign_at: Duration,
+    /// When records that we did not sign made us raise our `seq`, within [`CLONE_WINDOW`].
+    bumps: VecDeque<Duration>,
+    clone_pause_until: Option<Duration>,
+}
+
+impl Own {
+    pub(crate) fn new(seq: u64, addresses: Vec<PeerAddress>, grpc_url: Option<GrpcUrl>) -> Self {
+        Self {
+            record: None,
+            seq,
+            addresses,
+            grpc_url,
+            sign_at: Duration::ZERO,
+            bumps: VecDeque::new(),
+            clone_pause_until: None,
+        }
+    }
+
+    pub(crate) fn sign_at(&self) -> Duration {
+        self.sign_at
+    }
+}
+
+impl<V: Verifier> Engine<V> {
+    /// Where others reach us now.
+    pub fn set_addresses(
+        &mut self,
+        now: Now,
+        addresses: Vec<PeerAddress>,
+        grpc_url: Option<GrpcUrl>,
+    ) {
+        self.own.addresses = addresses;
+        self.own.grpc_url = grpc_url;
+        self.refresh_own(now);
+    }
+
+    /// Our own record as last signed.
+    #[must_use]
+    pub fn own_record(&self) -> Option<&SignedRecord> {
+        self.own.record.as_ref()
+    }
+
+    fn own_joins(&self) -> Vec<Join> {
+        self.upstreams.values().map(crate::upstream::Upstream::join).collect()
+    }
+
+    fn own_content(&self, now: Now) -> NodeRecord {
+        NodeRecord {
+            seq: self.own.seq,
+            issued_at: now.unix,
+            ttl: self.config.record_ttl,
+            addresses: self.own.addresses.clone(),
+            joins: self.own_joins(),
+            zone: self.config.zone.clone(),
+            version: self.config.version.clone(),
+            grpc_url: self.own.grpc_url.clone(),
+            ..NodeRecord::new(self.me(), self.config.name.clone())
+        }
+    }
+
+    /// Signs our record anew if it would say something else: never for a refresh alone.
+    pub(crate) fn refresh_own(&mut self, now: Now) {
+        let content = self.own_content(now);
+        let same = self.own.record.as_ref().is_some_and(|own| own.record().same_content(&content));
+        if !same {
+            self.sign_own(now);
+        }
+    }
+
+    /// Signs our record anew, with a higher `seq` that is on disk before the record goes anywhere.
+    pub(crate) fn sign_own(&mut self, now: Now) {
+        self.own.seq = self.own.seq.saturating_add(1).max(now.unix.get());
+        self.own.sign_at = now.mono + self.config.record_ttl / 3;
+        match SignedRecord::sign(&self.identity, self.own_content(now)) {
+            Ok(record) => {
+                self.actions.push(Action::PersistSeq(self.own.seq));
+                self.own.record = Some(record);
+            }
+            Err(error) => {
+                let reason = error_chain(&error);
+                self.actions.push(Action::Notice(Notice::OwnRecordInvalid { reason }));
+            }
+        }
+        let (me, name) = (self.me(), self.config.name.clone());
+        let joins = self.own_joins();
+        self.set_detector_joins(now, me, name, &joins);
+        for stream in self.streams.values_mut() {
+            stream.schedule(now.mono, UPSTREAM_HOLD);
+        }
+    }
+
+    /// A valid record of ours that is not the one we hold. Newer or as new: our database was lost, and nobody would
+    /// hear us again until our clock passes that `seq`; so we go on from there.
+    pub(crate) fn on_foreign_own_record(&mut self, now: Now, foreign: &SignedRecord) {
+        if foreign.record().seq < self.own.seq
+            || self.own.clone_pause_until.is_some_and(|until| now.mono < until)
+        {
+            return;
+        }
+        self.own.bumps.retain(|at| now.mono < *at + CLONE_WINDOW);
+        if !self.own.bumps.is_empty() {
+            self.own.bumps.clear();
+            self.own.clone_pause_until = Some(now.mono + CLONE_PAUSE);
+            let NodeRecord { name, addresses, .. } = foreign.record();
+            let addresses = addresses.iter().map(ToString::to_string).collect();
+            self.actions
+                .push(Action::Notice(Notice::ClonedIdentity { name: name.clone(), addresses }));
+            return;
+        }
+        self.own.bumps.push_back(now.mono);
+        self.own.seq = foreign.record().seq;
+        self.sign_own(now);
+        self.actions.push(Action::Notice(Notice::SeqAdopted { seq: self.own.seq }));
+    }
+
+    pub(crate) fn is_own_record(&self, envelope: &[u8]) -> bool {
+        self.own.record.as_ref().is_some_and(|own| own.envelope() == envelope)
+    }
+}
+
+/// An error with its causes, for people.
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,116 @@
+//! Records that others bring: judged before their signature is paid for, then kept, and told to the detector.
+
+use unring_cycle_detector::Join as DetectedJoin;
+use unring_peer::{Join, PeerId, UnverifiedRecord};
+
+use crate::book::{Introducer, Judgement, KeptOut};
+use crate::config::UPSTREAM_HOLD;
+use crate::engine::{Engine, Now};
+use crate::verifier::Verifier;
+
+impl<V: Verifier> Engine<V> {
+    /// Takes in what `introducer` brought. Each record stands for itself: a broken one does not cost the others.
+    pub(crate) fn accept_all(
+        &mut self,
+        now: Now,
+        records: Vec<UnverifiedRecord>,
+        introducer: Introducer,
+    ) {
+        for record in records {
+            self.accept(now, record, introducer);
+        }
+    }
+
+    pub(crate) fn accept(&mut self, now: Now, record: UnverifiedRecord, introducer: Introducer) {
+        let (peer, seq) = (record.peer_id(), record.seq());
+        if peer == self.me() {
+            return self.accept_own(now, record);
+        }
+        match self.book.judge(now.unix, &record) {
+            Ok(Judgement::Wanted) => {}
+            Ok(Judgement::Known) => {
+                self.counters.records_known += 1;
+                if let Some(stream) = introducer.stream.and_then(|id| self.streams.get_mut(&id)) {
+                    stream.note_has(peer, seq);
+                }
+                return;
+            }
+            Ok(Judgement::Older) => {
+                self.counters.records_known += 1;
+                return;
+            }
+            Err(why) => return self.count_kept_out(why),
+        }
+        let Ok(record) = self.verifier.verify_record(record) else {
+            self.counters.records_invalid += 1;
+            return;
+        };
+        let (name, joins) = (record.record().name.clone(), record.record().joins.clone());
+        if let Err(why) = self.book.insert(record, introducer, self.share_of(introducer)) {
+            return self.count_kept_out(why);
+        }
+        self.counters.records_kept += 1;
+        self.book_changed = true;
+        self.set_detector_joins(now, peer, name, &joins);
+        for (id, stream) in &mut self.streams {
+            if Some(*id) != introducer.stream {
+                stream.schedule(now.mono, UPSTREAM_HOLD);
+            }
+        }
+    }
+
+    fn accept_own(&mut self, now: Now, record: UnverifiedRecord) {
+        if self.is_own_record(record.envelope()) {
+            self.counters.records_known += 1;
+            return;
+        }
+        match self.verifier.verify_record(record) {
+            Ok(record) => self.on_foreign_own_record(now, &record),
+            Err(_) => self.counters.records_invalid += 1,
+        }
+    }
+
+    /// How many records an introducer may hold in the book. An upstream is our own choice and may bring them all; a
+    /// caller chose itself and gets a quarter.
+    fn share_of(&self, introducer: Introducer) -> usize {
+        let capacity = self.config.book_capacity.get();
+        let is_upstream = introducer
+            .peer
+            .is_some_and(|peer| self.upstreams.values().any(|upstream| upstream.leads_to(&peer)));
+        if is_upstream { capacity } else { capacity.div_ceil(4) }
+    }
+
+    pub(crate) fn count_kept_out(&mut self, why: KeptOut) {
+        match why {
+            KeptOut::Expired => self.counters.records_expired += 1,
+            KeptOut::ClockSkew => self.counters.clock_skew += 1,
+            KeptOut::BookFull | KeptOut::IntroducerFull => self.counters.records_full += 1,
+        }
+    }
+
+    pub(crate) fn set_detector_joins(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        name: String,
+        joins: &[Join],
+    ) {
+        let joins = joins.iter().map(|join| DetectedJoin {
+            address: join.address.clone(),
+            targets: join.targets.clone(),
+            since_unix_ms: join.since.get(),
+        });
+        if self.detector.set_joins(now.mono, peer, name, joins.collect()).is_err() {
+            self.counters.records_full += 1;
+        }
+    }
+
+    /// Takes out what is expired. The joins of a dead node stay known, as unverified: its ring may still be there.
+    pub(crate) fn expire(&mut self, now: Now) {
+        for peer in self.book.expire(now.unix) {
+            self.counters.records_expired += 1;
+            self.book_changed = true;
+            self.detector.mark_unverified(now.mono, &peer);
+        }
+    }
+}

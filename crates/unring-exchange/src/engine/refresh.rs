@@ -1,0 +1,149 @@
+//! Keeping up with the upstreams: one recursive request at the start, then a stream each, and probes of what is on a ring.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rand::Rng as _;
+use unring_peer::{PeerId, UnixMillis};
+
+use crate::action::Action;
+use crate::config::RECURSIVE_INTERVAL;
+use crate::engine::response::Purpose;
+use crate::engine::{Engine, Now};
+use crate::message::{OutboundRequest, Scope};
+use crate::stream::StreamId;
+use crate::upstream::{Link, Upstream, UpstreamId};
+use crate::verifier::Verifier;
+
+/// How long a lost connection makes us hurry.
+pub(crate) const HURRY: Duration = Duration::from_secs(10);
+
+/// Start-up jitter: nodes that were started together do not all ask at once.
+const START_JITTER: Duration = Duration::from_millis(100);
+
+impl<V: Verifier> Engine<V> {
+    /// The configured upstreams, each with the time since when it has been configured. Those that stay keep what is
+    /// known of them; a change is followed by a recursive request, at most one a minute.
+    pub fn set_upstreams(&mut self, now: Now, configured: Vec<(String, UnixMillis)>) {
+        let before: BTreeSet<_> =
+            self.upstreams.values().map(|upstream| upstream.address.clone()).collect();
+        let after: BTreeSet<_> = configured.iter().map(|(address, _)| address.clone()).collect();
+        let removed: Vec<_> = self
+            .upstreams
+            .iter()
+            .filter(|(_, upstream)| !after.contains(&upstream.address))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in removed {
+            if let Some(Upstream {
+                link: Link::Opening(stream) | Link::Streaming(stream), ..
+            }) = self.upstreams.remove(&id)
+            {
+                self.streams.remove(&stream);
+                self.actions.push(Action::CloseStream(stream));
+            }
+        }
+        for (address, since) in configured {
+            if !before.contains(&address)
+                && !self.upstreams.values().any(|upstream| upstream.address == address)
+            {
+                let id = UpstreamId(u32::try_from(self.next_id()).unwrap_or(u32::MAX));
+                let first_attempt = now.mono + START_JITTER.mul_f64(self.rng.random());
+                self.upstreams.insert(id, Upstream::new(address, since, first_attempt));
+            }
+        }
+        if before != after {
+            if self.config.refresh && !after.is_empty() {
+                let earliest =
+                    self.last_recursive.map_or(now.mono, |last| last + RECURSIVE_INTERVAL);
+                self.recursive_at =
+                    Some(earliest.max(now.mono) + START_JITTER.mul_f64(self.rng.random()));
+            }
+            self.refresh_own(now);
+        }
+    }
+
+    /// The address of a configured upstream.
+    #[must_use]
+    pub fn upstream_address(&self, upstream: UpstreamId) -> Option<&str> {
+        self.upstreams.get(&upstream).map(|upstream| upstream.address.as_str())
+    }
+
+    pub(crate) fn refresh_upstreams(&mut self, now: Now) {
+        if self.recursive_at.is_some_and(|at| at <= now.mono) {
+            self.recursive_at = None;
+            self.last_recursive = Some(now.mono);
+            self.ask_upstreams(now);
+        }
+        let ids: Vec<_> = self.upstreams.keys().copied().collect();
+        for id in ids {
+            self.refresh_link(now, id);
+            self.probe_if_due(now, id);
+        }
+    }
+
+    fn refresh_link(&mut self, now: Now, id: UpstreamId) {
+        let Some(link) = self.upstreams.get(&id).map(|upstream| upstream.link) else { return };
+        let next = match link {
+            Link::Waiting { until } if until <= now.mono => {
+                let Some(caller_record) = self.own.record.clone() else { return };
+                let stream = StreamId(self.next_id());
+                self.actions.push(Action::OpenStream { stream, upstream: id, caller_record });
+                Link::Opening(stream)
+            }
+            Link::Polling { next } if next <= now.mono => {
+                let (request, timeout) = self.local_request();
+                self.counters.sent_local += 1;
+                self.call(id, Purpose::Poll, request, timeout, false);
+                Self::next_poll(now)
+            }
+            _ => return,
+        };
+        if let Some(upstream) = self.upstreams.get_mut(&id) {
+            upstream.link = next;
+        }
+    }
+
+    fn probe_if_due(&mut self, now: Now, id: UpstreamId) {
+        let rng = &mut self.rng;
+        let due = self
+            .upstreams
+            .get_mut(&id)
+            .filter(|upstream| upstream.probe_at.is_some_and(|at| at <= now.mono));
+        let Some(upstream) = due else { return };
+        upstream.probed(now.mono, rng);
+        let (request, timeout) = self.local_request();
+        self.counters.sent_local += 1;
+        self.call(id, Purpose::Probe, request, timeout, true);
+    }
+
+    fn local_request(&self) -> (OutboundRequest, Duration) {
+        let caller_record = self.own.record.clone();
+        let request =
+            OutboundRequest { scope: Scope::Local, max_peers: 0, trace: None, caller_record };
+        (request, self.config.request_timeout)
+    }
+
+    /// Hears what the detector has to say, and has joins looked at that are on a ring with us: a shared address is
+    /// recognised by where further connections lead.
+    pub(crate) fn poll_detector(&mut self, now: Now) {
+        for event in self.detector.poll(now.mono, now.unix.get()) {
+            self.actions.push(Action::Ring(event));
+        }
+        if !self.config.refresh {
+            return;
+        }
+        let me = self.me();
+        let ours =
+            self.detector.rings().iter().filter(|ring| ring.members.binary_search(&me).is_ok());
+        let on_ring: BTreeSet<PeerId> = ours
+            .flat_map(|ring| {
+                ring.members.iter().copied().filter(|peer| *peer != me || ring.members.len() == 1)
+            })
+            .collect();
+        for upstream in self.upstreams.values_mut() {
+            let is_on_ring = on_ring.iter().any(|peer| upstream.leads_to(peer));
+            upstream.set_on_ring(now.mono, is_on_ring);
+        }
+    }
+}

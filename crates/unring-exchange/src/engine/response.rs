@@ -1,0 +1,146 @@
+//! What upstreams answer, and when a pending request is answered.
+
+use std::time::Duration;
+
+use unring_peer::PeerId;
+
+use crate::action::{Action, CallFailure, CallId, InboundId};
+use crate::book::Introducer;
+use crate::engine::request::{Asker, Pending};
+use crate::engine::{Engine, Now};
+use crate::message::{Incomplete, OutboundRequest, RemoteAnswer, UpstreamOutcome};
+use crate::upstream::UpstreamId;
+use crate::verifier::Verifier;
+
+/// One outbound request.
+#[derive(Debug)]
+pub(crate) struct Call {
+    upstream: UpstreamId,
+    purpose: Purpose,
+}
+
+/// What an outbound request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A request that waits for it.
+    Forward(InboundId),
+    /// Finding out where an address leads.
+    Probe,
+    /// Keeping up with an upstream that cannot stream.
+    Poll,
+}
+
+impl<V: Verifier> Engine<V> {
+    pub(crate) fn call(
+        &mut self,
+        upstream: UpstreamId,
+        purpose: Purpose,
+        request: OutboundRequest,
+        timeout: Duration,
+        fresh_connection: bool,
+    ) -> CallId {
+        let call = CallId(self.next_id());
+        self.calls.insert(call, Call { upstream, purpose });
+        let request = Box::new(request);
+        self.actions.push(Action::Call { call, upstream, request, timeout, fresh_connection });
+        call
+    }
+
+    /// An outbound request has ended. `fresh` says that its connection was made for it, so that it tells where the
+    /// address leads today.
+    pub fn on_call_done(
+        &mut self,
+        now: Now,
+        call: CallId,
+        result: Result<RemoteAnswer, CallFailure>,
+        fresh: bool,
+    ) {
+        let Some(Call { upstream, purpose }) = self.calls.remove(&call) else { return };
+        if let (Purpose::Forward(_), Some(upstream)) = (purpose, self.upstreams.get_mut(&upstream))
+        {
+            upstream.release();
+        }
+        let (result, incomplete) = match result {
+            Ok(answer) => {
+                self.observe(now, upstream, answer.responder, fresh);
+                let records = answer.records.len();
+                self.counters.records_invalid += answer.refused as u64;
+                let introducer = Introducer { peer: Some(answer.responder), stream: None };
+                self.accept_all(now, answer.records, introducer);
+                (Ok((answer.responder, records)), answer.incomplete)
+            }
+            Err(failure) => {
+                // A failed probe says nothing about requests; the stream's own state tells when to try again.
+                if purpose != Purpose::Probe {
+                    self.note_failure(now, upstream, &failure.reason);
+                }
+                (Err(failure.reason), [Incomplete::UpstreamFailed].into())
+            }
+        };
+        let Purpose::Forward(inbound) = purpose else { return };
+        let address = self
+            .upstreams
+            .get(&upstream)
+            .map(|upstream| upstream.address.clone())
+            .unwrap_or_default();
+        let Some(pending) = self.pending.get_mut(&inbound) else { return };
+        pending.calls.remove(&call);
+        pending.incomplete.extend(incomplete);
+        pending.upstreams.push(match result {
+            Ok((peer, records)) => {
+                UpstreamOutcome { address, peer: Some(peer), records, error: None }
+            }
+            Err(error) => UpstreamOutcome { address, peer: None, records: 0, error: Some(error) },
+        });
+        if pending.calls.is_empty() {
+            self.finish(now, inbound);
+        }
+    }
+
+    /// Answers a pending request with what there is.
+    pub(crate) fn finish(&mut self, now: Now, inbound: InboundId) {
+        let Some(pending) = self.pending.remove(&inbound) else { return };
+        let Pending { asker, max_peers, calls, request_id, mut incomplete, upstreams, .. } =
+            pending;
+        if !calls.is_empty() {
+            incomplete.insert(Incomplete::UpstreamFailed);
+        }
+        let Asker::Caller(caller) = asker else { return };
+        self.counters.served += 1;
+        let mut answer = self.answer(now, caller, max_peers);
+        answer.request_id = Some(request_id);
+        answer.incomplete = incomplete;
+        answer.upstreams = upstreams;
+        self.actions.push(Action::Answer { inbound, answer });
+    }
+
+    /// The caller of a pending request is gone: its answer would go nowhere. The calls go on; what they bring is kept.
+    pub fn on_request_cancelled(&mut self, inbound: InboundId) {
+        self.pending.remove(&inbound);
+    }
+
+    /// `upstream` was reached and `peer` answered there.
+    pub(crate) fn observe(&mut self, now: Now, upstream: UpstreamId, peer: PeerId, fresh: bool) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream) else { return };
+        upstream.succeeded(now.mono, peer, fresh);
+        self.refresh_own(now);
+    }
+
+    pub(crate) fn note_failure(
+        &mut self,
+        now: Now,
+        upstream: UpstreamId,
+        why: &str,
+    ) -> Option<Duration> {
+        let hurried = self.is_hurried(now);
+        let upstream = self.upstreams.get_mut(&upstream)?;
+        Some(upstream.failed(now.mono, why.to_owned(), hurried, &mut self.rng))
+    }
+
+    /// A request that we had forwarded to `next` came back.
+    pub(crate) fn note_ring(&mut self, now: Now, next: &PeerId) {
+        for upstream in self.upstreams.values_mut().filter(|upstream| upstream.leads_to(next)) {
+            upstream.found_in_ring(now.mono, &mut self.rng);
+        }
+    }
+}

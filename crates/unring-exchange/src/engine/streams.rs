@@ -1,0 +1,161 @@
+//! Streams of records, both ways: what is new is passed on once per direction of a join, and only by `seq`.
+
+use std::time::Duration;
+
+use thiserror::Error;
+use unring_peer::{PeerId, UnverifiedRecord};
+
+use crate::action::{Action, CallFailure};
+use crate::book::Introducer;
+use crate::config::{MAX_PUSH_RECORDS, MAX_STREAMS, POLL_INTERVAL, PROBE_INTERVAL, UPSTREAM_HOLD};
+use crate::engine::{Engine, Now};
+use crate::stream::{Side, Stream, StreamId};
+use crate::upstream::{Link, UpstreamId};
+use crate::verifier::Verifier;
+
+/// Why a stream is not opened.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum StreamRefused {
+    /// As many are open as may be.
+    #[error("{open} streams are open, at most {MAX_STREAMS} are allowed")]
+    TooMany {
+        /// How many are open.
+        open: usize,
+    },
+}
+
+impl<V: Verifier> Engine<V> {
+    /// A downstream node, or any other client, wants to hear of changes. It gets a snapshot at once.
+    ///
+    /// # Errors
+    /// When [`MAX_STREAMS`] are open.
+    pub fn on_watcher(
+        &mut self,
+        now: Now,
+        caller: Option<PeerId>,
+        caller_record: Option<UnverifiedRecord>,
+    ) -> Result<StreamId, StreamRefused> {
+        let open = self.streams.len();
+        if open >= MAX_STREAMS {
+            return Err(StreamRefused::TooMany { open });
+        }
+        let id = StreamId(self.next_id());
+        let mut stream = Stream::new(Side::Serving, caller, 0, 0);
+        stream.schedule(now.mono, Duration::ZERO);
+        self.streams.insert(id, stream);
+        if let Some(caller) = caller {
+            self.detector.caller_seen(now.mono, &caller);
+        }
+        if let Some(record) = caller_record {
+            self.accept(now, record, Introducer { peer: caller, stream: Some(id) });
+        }
+        Ok(id)
+    }
+
+    /// A stream to an upstream is open; `peer` is who the transport says is there.
+    pub fn on_stream_opened(&mut self, now: Now, id: StreamId, peer: PeerId, fresh: bool) {
+        let Some(upstream) = self.opening(id) else { return };
+        self.observe(now, upstream, peer, fresh);
+        let me = self.me();
+        let own_sent = self.own.record.as_ref().map_or(0, |own| own.record().seq);
+        let Some(state) = self.upstreams.get_mut(&upstream) else { return };
+        if peer == me {
+            // Nothing to hear from ourselves. Behind a shared address the next connection may lead to another node.
+            let again = if state.window_is_full() {
+                state.failed(
+                    now.mono,
+                    "it leads back to this node".to_owned(),
+                    false,
+                    &mut self.rng,
+                )
+            } else {
+                now.mono + PROBE_INTERVAL
+            };
+            state.link = Link::Waiting { until: again };
+            self.detector.caller_seen(now.mono, &me);
+            self.actions.push(Action::CloseStream(id));
+            return;
+        }
+        state.link = Link::Streaming(id);
+        // What it was sent is the record that the request to open it held; a newer one follows with the first flush.
+        self.streams.insert(id, Stream::new(Side::Watching(upstream), Some(peer), 0, own_sent));
+    }
+
+    /// Records have come on a stream. `snapshot_complete` says that an upstream has told all that it knows.
+    pub fn on_stream_records(
+        &mut self,
+        now: Now,
+        id: StreamId,
+        records: Vec<UnverifiedRecord>,
+        refused: usize,
+        snapshot_complete: bool,
+    ) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        let introducer = Introducer { peer: stream.peer, stream: Some(id) };
+        self.counters.records_invalid += refused as u64;
+        self.accept_all(now, records, introducer);
+        if let Some(stream) = self.streams.get_mut(&id).filter(|_| snapshot_complete) {
+            stream.ready = true;
+            stream.schedule(now.mono, UPSTREAM_HOLD);
+        }
+    }
+
+    /// A stream has ended, from whichever side; for one to an upstream `failure` says why.
+    pub fn on_stream_closed(&mut self, now: Now, id: StreamId, failure: &CallFailure) {
+        let upstream = match self.streams.remove(&id) {
+            Some(Stream { side: Side::Watching(upstream), .. }) => Some(upstream),
+            Some(_) => None,
+            None => self.opening(id),
+        };
+        let Some(upstream) = upstream else { return };
+        if failure.unsupported {
+            if let Some(state) = self.upstreams.get_mut(&upstream) {
+                state.link = Link::Polling { next: now.mono };
+            }
+            return;
+        }
+        let until = self.note_failure(now, upstream, &failure.reason);
+        if let (Some(until), Some(state)) = (until, self.upstreams.get_mut(&upstream)) {
+            state.link = Link::Waiting { until };
+        }
+    }
+
+    fn opening(&self, id: StreamId) -> Option<UpstreamId> {
+        let mut upstreams = self.upstreams.iter();
+        upstreams
+            .find(|(_, upstream)| upstream.link == Link::Opening(id))
+            .map(|(upstream, _)| *upstream)
+    }
+
+    pub(crate) fn flush_streams(&mut self, now: Now) {
+        let Some(own) = &self.own.record else { return };
+        for (id, stream) in &mut self.streams {
+            if !stream.ready || stream.flush_at.is_none_or(|at| at > now.mono) {
+                continue;
+            }
+            let (records, completes_snapshot) = stream.flush(*id, &self.book, own);
+            self.counters.pushes += records.len() as u64;
+            let version = self.book.version();
+            let mut chunks = records.chunks(MAX_PUSH_RECORDS).peekable();
+            if chunks.peek().is_none() && completes_snapshot && stream.side == Side::Serving {
+                let (stream, records) = (*id, Vec::new());
+                self.actions.push(Action::Push {
+                    stream,
+                    records,
+                    snapshot_complete: true,
+                    version,
+                });
+            }
+            while let Some(chunk) = chunks.next() {
+                let snapshot_complete = completes_snapshot && chunks.peek().is_none();
+                let (stream, records) = (*id, chunk.to_vec());
+                self.actions.push(Action::Push { stream, records, snapshot_complete, version });
+            }
+        }
+    }
+
+    /// Asks for what an upstream knows without a stream, until the next poll.
+    pub(crate) fn next_poll(now: Now) -> Link {
+        Link::Polling { next: now.mono + POLL_INTERVAL }
+    }
+}

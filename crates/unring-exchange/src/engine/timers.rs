@@ -1,0 +1,56 @@
+//! What is due when.
+
+use std::time::Duration;
+
+use crate::engine::{Engine, Now};
+use crate::upstream::Link;
+use crate::verifier::Verifier;
+
+impl<V: Verifier> Engine<V> {
+    /// Does whatever is due. Calling it early or late does no harm.
+    pub fn on_timer(&mut self, now: Now) {
+        self.expire(now);
+        if self.own.sign_at() <= now.mono {
+            self.sign_own(now);
+        }
+        let due: Vec<_> = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.answer_at <= now.mono)
+            .map(|(id, _)| *id)
+            .collect();
+        for inbound in due {
+            self.finish(now, inbound);
+        }
+        self.poll_detector(now);
+        if self.config.refresh {
+            self.refresh_upstreams(now);
+        }
+        self.flush_streams(now);
+    }
+
+    /// When [`on_timer`](Self::on_timer) is due, on the monotonic clock; events may change it.
+    #[must_use]
+    pub fn next_timer(&self, now: Now) -> Option<Duration> {
+        let pending = self.pending.values().map(|pending| pending.answer_at);
+        let streams = self
+            .streams
+            .values()
+            .filter(|stream| stream.ready)
+            .filter_map(|stream| stream.flush_at);
+        // A signed time comes due when the wall clock gets there; a step of that clock is noticed at the next event.
+        let expiry = self.book.next_expiry().map(|at| now.mono + at.saturating_since(now.unix));
+        let detector = self.detector.next_wake();
+        let due = pending.chain(streams).chain(expiry).chain(detector).chain([self.own.sign_at()]);
+        let refresh = self.upstreams.values().flat_map(|upstream| {
+            let link = match upstream.link {
+                Link::Waiting { until } => Some(until),
+                Link::Polling { next } => Some(next),
+                Link::Opening(_) | Link::Streaming(_) => None,
+            };
+            link.into_iter().chain(upstream.probe_at)
+        });
+        let refresh = refresh.chain(self.recursive_at).filter(|_| self.config.refresh);
+        due.chain(refresh).min()
+    }
+}
