@@ -32,8 +32,6 @@ const SHOWN_TAILS: usize = 3;
 pub struct Setup {
     /// The `unring` program.
     pub unring: PathBuf,
-    /// The folder of the cluster; what an earlier one left in it is deleted.
-    pub dir: PathBuf,
     /// Who joins whom.
     pub topology: Topology,
     /// How long all nodes together may take to be ready.
@@ -64,7 +62,7 @@ pub struct Cluster {
     peer_ids: Vec<String>,
     ready_after: Duration,
     // The last field: the folder is given up after the processes in it are gone.
-    dir: ClusterDir,
+    dir: Arc<ClusterDir>,
 }
 
 /// Why a cluster did not start.
@@ -147,39 +145,30 @@ impl fmt::Display for Late<'_> {
 }
 
 impl Cluster {
-    /// Starts all nodes and waits until each is ready. With another program taking a port in the meantime, all of it
-    /// is tried again, three times in all.
+    /// Starts all nodes in `dir` and waits until each is ready; what an earlier cluster left there is deleted. With
+    /// another program taking a port in the meantime, all of it is tried again, three times in all.
     ///
     /// # Errors
     /// A node does not start or is not ready in time; then none is left running.
-    pub fn start(setup: &Setup, stop: &Stop) -> Result<Self, StartError> {
-        let mut dir = ClusterDir::open(&setup.dir)?;
+    pub fn start(dir: &Arc<ClusterDir>, setup: &Setup, stop: &Stop) -> Result<Self, StartError> {
         let mut attempt = 1;
-        loop {
-            match Self::try_start(setup, dir, stop) {
-                Ok(cluster) => return Ok(cluster),
-                Err((StartError::Exited { tail, .. }, again))
+        let (nodes, peer_ids, ready_after) = loop {
+            match start_nodes(setup, dir, stop) {
+                Err(StartError::Exited { tail, .. })
                     if attempt < START_ATTEMPTS && lost_a_port(&tail) =>
                 {
-                    dir = again;
-                    attempt += 1;
+                    attempt += 1
                 }
-                Err((err, _)) => return Err(err),
+                outcome => break outcome?,
             }
-        }
-    }
-
-    fn try_start(
-        setup: &Setup,
-        dir: ClusterDir,
-        stop: &Stop,
-    ) -> Result<Self, (StartError, ClusterDir)> {
-        match start_nodes(setup, &dir, stop) {
-            Ok((nodes, peer_ids, ready_after)) => {
-                Ok(Self { topology: setup.topology.clone(), nodes, peer_ids, ready_after, dir })
-            }
-            Err(err) => Err((err, dir)),
-        }
+        };
+        Ok(Self {
+            topology: setup.topology.clone(),
+            nodes,
+            peer_ids,
+            ready_after,
+            dir: Arc::clone(dir),
+        })
     }
 
     /// Who joins whom.

@@ -5,14 +5,24 @@
 mod fake_node;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dev_cluster::cluster::{Cluster, Setup, StartError, Stop};
+use dev_cluster::dir::ClusterDir;
 use dev_cluster::topology::{Shape, Topology};
 
-fn setup(dir: &Path, topology: Topology) -> Setup {
-    let unring = fake_node::program().to_owned();
-    Setup { unring, dir: dir.to_owned(), topology, ready_within: Duration::from_secs(60) }
+fn setup(topology: Topology) -> Setup {
+    Setup {
+        unring: fake_node::program().to_owned(),
+        topology,
+        ready_within: Duration::from_secs(60),
+    }
+}
+
+fn start(dir: &Path, setup: &Setup) -> Result<Cluster, StartError> {
+    Cluster::start(&Arc::new(ClusterDir::open(dir)?), setup, &Stop::default())
 }
 
 fn ring_with(extra: &str) -> Topology {
@@ -28,8 +38,7 @@ fn is_running(pid: u32) -> bool {
 #[test]
 fn a_cluster_is_ready_and_ends_cleanly() {
     let dir = tempfile::tempdir().unwrap();
-    let mut cluster =
-        Cluster::start(&setup(dir.path(), Shape::Ring.build(3, 0)), &Stop::default()).unwrap();
+    let mut cluster = start(dir.path(), &setup(Shape::Ring.build(3, 0))).unwrap();
     assert_eq!(cluster.peer_ids(), ["peer-node-1", "peer-node-2", "peer-node-3"]);
     assert_eq!(cluster.nodes()[0].status().unwrap().rings.len(), 1);
     let pids: Vec<u32> = cluster.nodes().iter().filter_map(|node| node.pid()).collect();
@@ -41,8 +50,7 @@ fn a_cluster_is_ready_and_ends_cleanly() {
 #[test]
 fn a_node_can_be_killed_reconfigured_and_started_again() {
     let dir = tempfile::tempdir().unwrap();
-    let mut cluster =
-        Cluster::start(&setup(dir.path(), Shape::Ring.build(3, 0)), &Stop::default()).unwrap();
+    let mut cluster = start(dir.path(), &setup(Shape::Ring.build(3, 0))).unwrap();
     let node = &mut cluster.nodes_mut()[1];
     let exit = node.kill().unwrap().unwrap();
     assert_eq!(exit.to_string(), "signal 9");
@@ -59,7 +67,7 @@ fn a_node_can_be_killed_reconfigured_and_started_again() {
 fn a_start_that_loses_a_port_is_tried_again() {
     let dir = tempfile::tempdir().unwrap();
     let topology = ring_with("fake.port_is_taken_once = true");
-    let cluster = Cluster::start(&setup(dir.path(), topology), &Stop::default()).unwrap();
+    let cluster = start(dir.path(), &setup(topology)).unwrap();
     assert!(dir.path().join("port-was-taken").exists());
     assert!(
         !cluster.nodes()[1].log_tail().contains("in use"),
@@ -71,7 +79,7 @@ fn a_start_that_loses_a_port_is_tried_again() {
 fn a_node_that_ends_before_it_is_ready_is_named_with_the_end_of_its_log() {
     let dir = tempfile::tempdir().unwrap();
     let topology = ring_with("fake = { dies_after_ms = 0, never_ready = true }");
-    let error = Cluster::start(&setup(dir.path(), topology), &Stop::default()).unwrap_err();
+    let error = start(dir.path(), &setup(topology)).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("node-2 ended before it was ready: exit code 9"), "{text}");
     assert!(text.contains("out of luck"), "{text}");
@@ -80,9 +88,9 @@ fn a_node_that_ends_before_it_is_ready_is_named_with_the_end_of_its_log() {
 #[test]
 fn a_node_that_is_never_ready_is_named_with_its_reason() {
     let dir = tempfile::tempdir().unwrap();
-    let mut setup = setup(dir.path(), ring_with("fake.never_ready = true"));
+    let mut setup = setup(ring_with("fake.never_ready = true"));
     setup.ready_within = Duration::from_secs(2);
-    let error = Cluster::start(&setup, &Stop::default()).unwrap_err().to_string();
+    let error = start(dir.path(), &setup).unwrap_err().to_string();
     assert!(
         error.starts_with("not ready after 2 s: node-2 (no upstream was tried yet); the end of"),
         "{error}"
@@ -94,9 +102,10 @@ fn a_node_that_is_never_ready_is_named_with_its_reason() {
 fn a_stop_ends_the_wait_for_ready_nodes() {
     let dir = tempfile::tempdir().unwrap();
     let stop = Stop::default();
-    stop.flag().store(true, std::sync::atomic::Ordering::Relaxed);
+    stop.flag().store(true, Ordering::Relaxed);
     let topology = ring_with("fake.never_ready = true");
-    let error = Cluster::start(&setup(dir.path(), topology), &stop).unwrap_err();
+    let dir = Arc::new(ClusterDir::open(dir.path()).unwrap());
+    let error = Cluster::start(&dir, &setup(topology), &stop).unwrap_err();
     assert!(
         matches!(&error, StartError::Stopped(nodes) if nodes.contains(&"node-2".to_owned())),
         "{error}"
@@ -106,9 +115,9 @@ fn a_stop_ends_the_wait_for_ready_nodes() {
 #[test]
 fn a_missing_program_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    let mut setup = setup(dir.path(), Shape::Ring.build(1, 0));
+    let mut setup = setup(Shape::Ring.build(1, 0));
     setup.unring = "/nonexistent/unring".into();
-    let error = Cluster::start(&setup, &Stop::default()).unwrap_err();
+    let error = start(dir.path(), &setup).unwrap_err();
     let text = dev_cluster::error_chain(&error);
     assert!(
         text.starts_with("node-1 was not started: cannot run /nonexistent/unring: No such file"),
