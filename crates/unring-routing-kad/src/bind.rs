@@ -16,7 +16,7 @@ use crate::swarm::Behaviour;
 #[derive(Debug, Error)]
 pub enum BindError {
     /// Somebody else listens there.
-    #[error("{address} is in use by another process")]
+    #[error("{address} is already in use")]
     InUse {
         /// The address asked for.
         address: Multiaddr,

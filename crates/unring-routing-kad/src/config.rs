@@ -8,7 +8,7 @@ use multiaddr::Multiaddr;
 /// Protocol version string that identify sends; informational, nothing is decided by it.
 pub const IDENTIFY_PROTOCOL: &str = "unring/1.0.0";
 
-/// libp2p connections in total. Spegel's go-libp2p trims at 192 too; each costs about two tasks and 10 KiB.
+/// libp2p connections in total: the high-water mark of go-libp2p's connection manager, with which Spegel runs.
 pub const DEFAULT_MAX_CONNECTIONS: u32 = 192;
 /// The fewest connections that can be configured: one for a peer we choose and one for a peer that chooses us.
 pub const MIN_MAX_CONNECTIONS: u32 = 2;
@@ -20,6 +20,12 @@ pub const MAX_PENDING_INCOMING: u32 = 32;
 pub const MAX_PENDING_OUTGOING: u32 = 32;
 /// How long a connection to a peer that is not wanted may stay unused.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Between two pings on a connection; but for identify every five minutes they are all that an idle one carries.
+pub const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long the answer to a ping may take; the second failure in a row closes the connection, so a host
+/// that lost its power is noticed after 80 s.
+pub const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Dials at once to wanted peers: enough to fill a node's connections within seconds, too few to be a storm.
 pub const MAX_DIALS_IN_FLIGHT: usize = 8;
@@ -37,15 +43,11 @@ pub const MAX_ERROR_TEXT: usize = 512;
 
 /// A TCP connect with its Noise and yamux handshakes, in and out, takes at most this.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pings on each connection; the only traffic of an idle one.
-pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(30);
-/// An answer that takes longer counts as a failure; the second failure in a row closes the connection.
-pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long binding may take until each listener has reported an address.
 pub(crate) const BIND_DEADLINE: Duration = Duration::from_secs(5);
 /// How long connections get to close on shutdown; what is open then is dropped.
 pub(crate) const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
-/// Streams of one connection (yamux). Identify and ping use two each, a Kademlia handler 32 each way.
+/// Streams of one connection (yamux). Identify and ping use a few, a Kademlia handler up to 32 each way.
 pub(crate) const MAX_STREAMS_PER_CONNECTION: usize = 128;
 /// Inbound streams of one connection whose protocol is not agreed yet; further ones are reset.
 pub(crate) const MAX_NEGOTIATING_STREAMS: usize = 32;
@@ -78,6 +80,11 @@ pub struct Limits {
     pub max_pending_outgoing: u32,
     /// How long an unused connection to a peer that is not wanted stays open.
     pub idle_timeout: Duration,
+    /// Time between two pings on a connection.
+    pub ping_interval: Duration,
+    /// How long the answer to a ping may take. A silent peer is given up after the second ping that fails; that one
+    /// opens a new stream, which takes 10 s to fail.
+    pub ping_timeout: Duration,
 }
 
 impl Limits {
@@ -90,6 +97,8 @@ impl Limits {
             max_pending_incoming: MAX_PENDING_INCOMING,
             max_pending_outgoing: MAX_PENDING_OUTGOING,
             idle_timeout: IDLE_TIMEOUT,
+            ping_interval: PING_INTERVAL,
+            ping_timeout: PING_TIMEOUT,
         }
     }
 

@@ -90,6 +90,8 @@ pub struct Counters {
     pub denied: u64,
     /// Inbound connections whose handshake failed.
     pub handshake_failures: u64,
+    /// Pings that were answered.
+    pub pings: u64,
     /// Peers of the latest [`Handle::set_peers`] that are not dialled for lack of places.
     pub left_out: usize,
     /// Addresses of the latest [`Handle::set_peers`] that are not used.
@@ -103,6 +105,7 @@ pub(crate) struct Gauges {
     pub(crate) dial_failures: AtomicU64,
     pub(crate) denied: AtomicU64,
     pub(crate) handshake_failures: AtomicU64,
+    pub(crate) pings: AtomicU64,
     pub(crate) left_out: AtomicUsize,
     pub(crate) skipped_addresses: AtomicUsize,
 }
@@ -114,6 +117,7 @@ impl Gauges {
             dial_failures: self.dial_failures.load(Ordering::Relaxed),
             denied: self.denied.load(Ordering::Relaxed),
             handshake_failures: self.handshake_failures.load(Ordering::Relaxed),
+            pings: self.pings.load(Ordering::Relaxed),
             left_out: self.left_out.load(Ordering::Relaxed),
             skipped_addresses: self.skipped_addresses.load(Ordering::Relaxed),
         }

@@ -183,14 +183,21 @@ impl Network {
             SwarmEvent::ExpiredListenAddr { .. } | SwarmEvent::ListenerClosed { .. } => {
                 self.publish_listening()
             }
-            // libp2p reports a failed ping and leaves the connection as it is: a host that lost its power would stay
-            // connected until TCP gives up. A peer that does not speak ping is left alone.
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
-                connection,
-                result: Err(ping::Failure::Timeout | ping::Failure::Other { .. }),
-                ..
-            })) => _ = self.swarm.close_connection(connection),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping)) => self.on_ping(&ping),
             _ => {}
+        }
+    }
+
+    fn on_ping(&mut self, ping: &ping::Event) {
+        match &ping.result {
+            Ok(_) => _ = self.outlets.gauges.pings.fetch_add(1, Ordering::Relaxed),
+            // A peer that does not speak ping is left alone.
+            Err(ping::Failure::Unsupported) => {}
+            // libp2p only reports it: a host that lost its power would stay connected until TCP gives up.
+            Err(ping::Failure::Timeout | ping::Failure::Other { .. }) => {
+                tracing::debug!(peer = %ping.peer, "closing a silent connection");
+                self.swarm.close_connection(ping.connection);
+            }
         }
     }
 

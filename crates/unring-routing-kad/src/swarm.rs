@@ -29,8 +29,8 @@ pub(crate) fn build(keypair: Keypair, config: &Config) -> Result<Swarm<Behaviour
         ),
         ping: ping::Behaviour::new(
             ping::Config::new()
-                .with_interval(config::PING_INTERVAL)
-                .with_timeout(config::PING_TIMEOUT),
+                .with_interval(config.limits.ping_interval)
+                .with_timeout(config.limits.ping_timeout),
         ),
     };
     let Ok(builder) = SwarmBuilder::with_existing_identity(keypair)

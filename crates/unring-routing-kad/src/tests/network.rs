@@ -1,11 +1,13 @@
 //! Real swarms on loopback. libp2p's timers ignore tokio's paused clock: each wait is for an event, with a deadline.
 
 use std::collections::BTreeSet;
+use std::future::pending;
 use std::net::TcpListener;
 use std::time::Duration;
 
 use libp2p_identity::{Keypair, PeerId};
 use multiaddr::{Multiaddr, Protocol};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -82,6 +84,16 @@ impl Node {
         self.handle.shutdown();
         timeout(DEADLINE, self.task).await.expect("the network ends").unwrap();
     }
+}
+
+/// Looks again and again; for what no event tells.
+async fn until(mut reached: impl FnMut() -> bool) {
+    let poll = async {
+        while !reached() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(DEADLINE, poll).await.expect("it is reached in time");
 }
 
 fn ids<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> BTreeSet<PeerId> {
@@ -252,14 +264,11 @@ async fn strangers_take_at_most_their_share_and_leave_room_for_chosen_peers() {
     let mut connected = hub.handle.watch_connected();
     timeout(DEADLINE, connected.wait_for(|connected| connected.len() == 2)).await.unwrap().unwrap();
     // The others keep trying; each try is seen and denied.
-    timeout(DEADLINE, async {
-        while hub.handle.counters().denied < 3 {
-            assert!(hub.handle.connections() <= 2, "two of four places are for strangers");
-            tokio::task::yield_now().await;
-        }
+    until(|| {
+        assert!(hub.handle.connections() <= 2, "two of four places are for strangers");
+        hub.handle.counters().denied >= 3
     })
-    .await
-    .unwrap();
+    .await;
 
     let chosen = start().await;
     hub.handle.set_peers(vec![chosen.as_wanted()]);
@@ -303,6 +312,43 @@ async fn idle_connections_end_unless_they_are_wanted() {
         .await;
     assert_eq!(gone, stranger.handle.peer_id(), "the wanted peer came first and stays");
     assert!(hub.handle.connected().contains(&wanted.handle.peer_id()));
+}
+
+/// A TCP proxy to `target` that passes everything on until `freeze`, then nothing, with both connections open.
+async fn freezable_proxy(target: &Multiaddr) -> (Multiaddr, oneshot::Sender<()>, JoinHandle<()>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address =
+        format!("/ip4/127.0.0.1/tcp/{}", listener.local_addr().unwrap().port()).parse().unwrap();
+    let Some(Protocol::Tcp(port)) = target.iter().nth(1) else { panic!("{target}") };
+    let (freeze, frozen) = oneshot::channel();
+    let task = tokio::spawn(async move {
+        let (mut near, _) = listener.accept().await.unwrap();
+        let mut far = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+            _ = frozen => pending().await,
+        }
+    });
+    (address, freeze, task)
+}
+
+#[tokio::test]
+async fn a_peer_that_falls_silent_is_given_up() {
+    let ping = 100 * Duration::from_millis(1);
+    let limits = Limits { ping_interval: ping, ping_timeout: ping, ..Limits::new(8) };
+    let mut a = start_with(Keypair::generate_ed25519(), config(loopback(), limits)).await;
+    let b = start().await;
+    let (address, freeze, proxy) = freezable_proxy(&b.handle.listen_addresses()[0]).await;
+    a.handle.set_peers(vec![WantedPeer { addresses: vec![address], ..b.as_wanted() }]);
+    a.until_connected_to(&ids([&b])).await;
+    until(|| a.handle.counters().pings > 0).await;
+    freeze.send(()).unwrap();
+    // The second ping opens a stream, for which libp2p allows 10 s whatever the ping's own timeout is.
+    let gone = a
+        .until(|event| if let Event::Disconnected { peer, .. } = event { Some(peer) } else { None })
+        .await;
+    assert_eq!(gone, b.handle.peer_id());
+    assert!(!proxy.is_finished(), "its connections are still open");
 }
 
 #[tokio::test]
