@@ -1,17 +1,20 @@
 //! The state machine around the analysis.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    time::Duration,
-};
+mod callers;
+mod nodes;
+mod persist;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     analysis::{Known, circuits_of, rings_of},
     config::Config,
-    memory::{RememberedNode, RingMemory},
-    model::{Circuits, Event, Join, NodeId, Ring, RingId, RingKind, Topology, TopologyNode},
+    model::{Circuits, Event, Join, NodeId, Ring, RingKind, Topology, TopologyNode},
     watch::{Now, Watch},
 };
+use callers::Callers;
+pub use nodes::SetJoinsError;
+use nodes::{Node, Nodes};
 
 /// What [`Detector::set_joins`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,73 +25,13 @@ pub enum Outcome {
     Unchanged,
 }
 
-/// Why joins were refused. What was known of the node before stays.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SetJoinsError {
-    /// The node is new and there is no room.
-    #[error("{max} nodes are known, which is the most; a new one is refused")]
-    TooManyNodes {
-        /// [`Config::max_nodes`].
-        max: usize,
-    },
-    /// More joins than a node may have.
-    #[error("{got} joins of one node, at most {max} are accepted")]
-    TooManyJoins {
-        /// As given.
-        got: usize,
-        /// [`Config::max_joins_per_node`].
-        max: usize,
-    },
-    /// More targets than a join may have.
-    #[error("{got} targets of one join, at most {max} are accepted")]
-    TooManyTargets {
-        /// As given.
-        got: usize,
-        /// [`Config::max_targets_per_join`].
-        max: usize,
-    },
-    /// All joins together would have more targets than one analysis may take.
-    #[error("the joins of all nodes would have more than {max} targets")]
-    TooManyEdges {
-        /// [`Config::max_edges`].
-        max: usize,
-    },
-    /// A name or an address is too long.
-    #[error("a name or address of {got} bytes, at most {max} are accepted")]
-    TextTooLong {
-        /// Bytes given.
-        got: usize,
-        /// [`Config::max_text_bytes`].
-        max: usize,
-    },
-}
-
-#[derive(Debug, Clone)]
-struct Node<N> {
-    name: String,
-    /// Sorted by address and targets, no such pair twice.
-    joins: Vec<Join<N>>,
-    /// Set while the record is unverified.
-    forget_at: Option<Duration>,
-}
-
-impl<N> Node<N> {
-    fn edges(&self) -> usize {
-        self.joins.iter().map(|join| join.targets.len()).sum()
-    }
-}
-
 /// Knows who joins whom, and says when the local node is in a ring. See the crate's documentation for the rules.
 ///
 /// `now` is monotonic time since any fixed instant, usually the start of the process; it must not run backwards.
 #[derive(Debug)]
 pub struct Detector<N> {
     config: Config<N>,
-    nodes: BTreeMap<N, Node<N>>,
-    /// Targets of all joins.
-    edges: usize,
-    /// When unverified nodes are forgotten.
-    expiries: BTreeSet<(Duration, N)>,
+    nodes: Nodes<N>,
     callers: Callers<N>,
     rings: Vec<Ring<N>>,
     watches: [Watch<N>; 3],
@@ -108,11 +51,9 @@ impl<N: NodeId> Detector<N> {
     /// A detector that knows nothing yet.
     pub fn new(config: Config<N>) -> Self {
         Detector {
-            callers: Callers { cap: config.max_callers, ..Callers::default() },
+            callers: Callers::new(config.max_callers),
             config,
-            nodes: BTreeMap::new(),
-            edges: 0,
-            expiries: BTreeSet::new(),
+            nodes: Nodes::new(),
             rings: Vec::new(),
             watches: [RingKind::SelfJoin, RingKind::Plain, RingKind::Shared].map(Watch::new),
             closers: [const { Vec::new() }; 3],
@@ -139,7 +80,7 @@ impl<N: NodeId> Detector<N> {
         name: String,
         mut joins: Vec<Join<N>>,
     ) -> Result<Outcome, SetJoinsError> {
-        self.check(&node, &name, &joins)?;
+        self.nodes.check(&self.config, &node, &name, &joins)?;
         joins.sort_by(|a, b| {
             (&a.address, &a.targets, a.since_unix_ms).cmp(&(
                 &b.address,
@@ -150,95 +91,29 @@ impl<N: NodeId> Detector<N> {
         joins.dedup_by(|a, b| a.address == b.address && a.targets == b.targets);
         self.local_known |= node == self.config.local;
         let new = Node { name, joins, forget_at: None };
-        if let Some(known) = self.nodes.get_mut(&node)
-            && known.forget_at.is_none()
-            && known.joins == new.joins
-        {
-            known.name = new.name;
+        let is_known = |known: &Node<N>| known.forget_at.is_none() && known.joins == new.joins;
+        if self.nodes.get(&node).is_some_and(is_known) {
+            self.nodes.rename(&node, new.name);
             return Ok(Outcome::Unchanged);
         }
-        self.insert(node, new);
+        self.nodes.insert(node, new);
+        self.dirty = true;
         Ok(Outcome::Changed)
-    }
-
-    fn check(&self, node: &N, name: &str, joins: &[Join<N>]) -> Result<(), SetJoinsError> {
-        let Config {
-            max_nodes,
-            max_joins_per_node,
-            max_targets_per_join,
-            max_edges,
-            max_text_bytes,
-            ..
-        } = self.config;
-        if joins.len() > max_joins_per_node {
-            return Err(SetJoinsError::TooManyJoins { got: joins.len(), max: max_joins_per_node });
-        }
-        let longest =
-            joins.iter().map(|join| join.address.len()).chain([name.len()]).max().unwrap_or(0);
-        if longest > max_text_bytes {
-            return Err(SetJoinsError::TextTooLong { got: longest, max: max_text_bytes });
-        }
-        if let Some(join) = joins.iter().find(|join| join.targets.len() > max_targets_per_join) {
-            return Err(SetJoinsError::TooManyTargets {
-                got: join.targets.len(),
-                max: max_targets_per_join,
-            });
-        }
-        if *node == self.config.local {
-            return Ok(());
-        }
-        let known = self.nodes.get(node);
-        if known.is_none() && self.nodes.len() >= max_nodes {
-            return Err(SetJoinsError::TooManyNodes { max: max_nodes });
-        }
-        let added: usize = joins.iter().map(|join| join.targets.len()).sum();
-        if added > 0 && self.edges - known.map_or(0, Node::edges) + added > max_edges {
-            return Err(SetJoinsError::TooManyEdges { max: max_edges });
-        }
-        Ok(())
-    }
-
-    fn insert(&mut self, id: N, node: Node<N>) {
-        self.remove(&id);
-        self.edges += node.edges();
-        if let Some(forget_at) = node.forget_at {
-            self.expiries.insert((forget_at, id.clone()));
-        }
-        self.nodes.insert(id, node);
-        self.dirty = true;
-    }
-
-    fn remove(&mut self, id: &N) -> Option<Node<N>> {
-        let node = self.nodes.remove(id)?;
-        self.edges -= node.edges();
-        if let Some(forget_at) = node.forget_at {
-            self.expiries.remove(&(forget_at, id.clone()));
-        }
-        self.dirty = true;
-        Some(node)
     }
 
     /// The record of `node` expired: its joins stay, rings through them become unverified. After
     /// [`Config::forget_unverified_after`] without a newer record it is forgotten.
     pub fn mark_unverified(&mut self, now: Duration, node: &N) {
-        if let Some(known) = self.nodes.get_mut(node).filter(|known| known.forget_at.is_none()) {
-            let forget_at = now + self.config.forget_unverified_after;
-            known.forget_at = Some(forget_at);
-            self.expiries.insert((forget_at, node.clone()));
-            self.dirty = true;
-        }
+        self.dirty |= self.nodes.mark_unverified(node, now + self.config.forget_unverified_after);
     }
 
     /// Takes `node` and its joins out. A ring that is lost by this alone is dropped without an event: nobody knows whether
     /// it is gone.
     pub fn forget(&mut self, _now: Duration, node: &N) {
-        if let Some(known) = self.remove(node)
-            && self
-                .watches
-                .iter()
-                .filter_map(Watch::current)
-                .any(|ring| ring.members.binary_search(node).is_ok())
-        {
+        let Some(known) = self.nodes.remove(node) else { return };
+        self.dirty = true;
+        let mut rings = self.watches.iter().filter_map(Watch::current);
+        if rings.any(|ring| ring.members.binary_search(node).is_ok()) {
             self.forgotten.insert(node.clone(), known);
         }
     }
@@ -256,7 +131,7 @@ impl<N: NodeId> Detector<N> {
     pub fn poll(&mut self, now: Duration, unix_ms: u64) -> Vec<Event<N>> {
         self.polled_at = now;
         self.epoch_unix_ms = unix_ms.saturating_sub(millis(now));
-        while let Some((_, node)) = self.expiries.first().filter(|(at, _)| *at <= now).cloned() {
+        while let Some((_, node)) = self.nodes.next_expiry().filter(|(at, _)| *at <= now).cloned() {
             self.forget(now, &node);
         }
         if self.dirty && self.analysis_at() <= now {
@@ -285,7 +160,7 @@ impl<N: NodeId> Detector<N> {
     /// again after each call.
     pub fn next_wake(&self) -> Option<Duration> {
         let analysis = self.dirty.then(|| self.analysis_at());
-        let expiry = self.expiries.first().map(|(at, _)| *at);
+        let expiry = self.nodes.next_expiry().map(|(at, _)| *at);
         let watches = self.watches.iter().filter_map(|watch| watch.next_wake(&self.config));
         watches.chain(analysis).chain(expiry).min()
     }
@@ -307,7 +182,7 @@ impl<N: NodeId> Detector<N> {
             {
                 // Would it still be there, had nobody been forgotten?
                 let rings = with_forgotten.get_or_insert_with(|| {
-                    let kept = forgotten.iter().filter(|(id, _)| !self.nodes.contains_key(*id));
+                    let kept = forgotten.iter().filter(|(id, _)| self.nodes.get(id).is_none());
                     rings_of(
                         self.nodes
                             .iter()
@@ -359,7 +234,7 @@ impl<N: NodeId> Detector<N> {
     /// some member is known to lack its join of the circuit.
     fn is_contradicted(&self, watch: &Watch<N>) -> bool {
         let Some(ring) = watch.settled_ring() else { return false };
-        let is_known = |member: &N| self.nodes.contains_key(member);
+        let is_known = |member: &N| self.nodes.get(member).is_some();
         let next = ring.witness.iter().cycle().skip(1);
         ring.members.iter().all(is_known)
             || ring
@@ -399,73 +274,6 @@ impl<N: NodeId> Detector<N> {
             rings: self.rings.clone(),
         }
     }
-
-    /// What has been said, to be persisted; see [`RingMemory`].
-    pub fn memory(&self) -> RingMemory<N> {
-        let rings =
-            self.watches.iter().filter_map(|watch| watch.remember(self.polled_at)).collect();
-        let open = self.watches.iter().filter(|watch| watch.is_open());
-        let members: BTreeSet<&N> = open
-            .flat_map(|watch| {
-                watch
-                    .spoken_members()
-                    .iter()
-                    .chain(watch.current().into_iter().flat_map(|ring| &ring.members))
-            })
-            .collect();
-        let remembered = |id: &N| {
-            let node = self.nodes.get(id)?;
-            let inside =
-                |join: &&Join<N>| join.targets.iter().any(|target| members.contains(target));
-            Some(RememberedNode {
-                id: id.clone(),
-                name: node.name.clone(),
-                joins: node.joins.iter().filter(inside).cloned().collect(),
-                unverified_since_unix_ms: node.forget_at.map(|at| {
-                    self.epoch_unix_ms
-                        .saturating_add(millis(at))
-                        .saturating_sub(millis(self.config.forget_unverified_after))
-                }),
-            })
-        };
-        let nodes = members.iter().filter_map(|id| remembered(id)).collect();
-        RingMemory { rings, nodes }
-    }
-
-    /// Takes up what was said before a restart. Remembered nodes count as unverified until their records arrive, so a ring
-    /// that was announced stays, and is said to be gone only once a newer record lacks the circuit. What does not fit in the
-    /// bounds or does not concern the local node is left out; what is known already stays.
-    pub fn restore(&mut self, now: Duration, unix_ms: u64, memory: RingMemory<N>) {
-        for node in memory.nodes {
-            if self.nodes.contains_key(&node.id)
-                || self.check(&node.id, &node.name, &node.joins).is_err()
-            {
-                continue;
-            }
-            let age =
-                node.unverified_since_unix_ms.map_or(0, |since| unix_ms.saturating_sub(since));
-            let left =
-                self.config.forget_unverified_after.saturating_sub(Duration::from_millis(age));
-            self.insert(
-                node.id,
-                Node { name: node.name, joins: node.joins, forget_at: Some(now + left) },
-            );
-        }
-        for mut ring in memory.rings {
-            ring.members.sort();
-            ring.members.dedup();
-            if ring.members.binary_search(&self.config.local).is_err()
-                || ring.members.len() > self.config.max_nodes
-            {
-                continue;
-            }
-            let id = RingId::of(&ring.members);
-            if let Some(watch) = self.watches.iter_mut().find(|watch| watch.kind() == ring.kind) {
-                watch.restore(ring, id, Now { mono: now, unix_ms }, &self.config);
-            }
-        }
-        self.dirty = true;
-    }
 }
 
 fn known<'a, N>((id, node): (&'a N, &'a Node<N>)) -> (&'a N, Known<'a, N>) {
@@ -474,41 +282,4 @@ fn known<'a, N>((id, node): (&'a N, &'a Node<N>)) -> (&'a N, Known<'a, N>) {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Callers seen, the least recently seen one first to go.
-#[derive(Debug)]
-struct Callers<N> {
-    cap: usize,
-    turn: u64,
-    by_id: HashMap<N, u64>,
-    by_turn: BTreeMap<u64, N>,
-}
-
-impl<N> Default for Callers<N> {
-    fn default() -> Self {
-        Callers { cap: 0, turn: 0, by_id: HashMap::new(), by_turn: BTreeMap::new() }
-    }
-}
-
-impl<N: NodeId> Callers<N> {
-    fn contains(&self, caller: &N) -> bool {
-        self.by_id.contains_key(caller)
-    }
-
-    /// Whether it is new.
-    fn seen(&mut self, caller: &N) -> bool {
-        self.turn += 1;
-        let before = self.by_id.insert(caller.clone(), self.turn);
-        if let Some(before) = before {
-            self.by_turn.remove(&before);
-        }
-        self.by_turn.insert(self.turn, caller.clone());
-        if self.by_id.len() > self.cap
-            && let Some((_, oldest)) = self.by_turn.pop_first()
-        {
-            self.by_id.remove(&oldest);
-        }
-        before.is_none()
-    }
 }

@@ -14,11 +14,12 @@
 //! The **witness** of a ring is its shortest circuit in its own layer, written from the smallest id of the circuit; among
 //! equally short ones the lexicographically least. Self-joins belong to no witness but that of a self-join ring.
 //!
-//! The **cuts** of a plain ring are a feedback arc set: the fewest joins without which the plain joins of the ring have no
-//! circuit. Up to [`EXACT_CUT_NODES`] members the set is a true minimum, above that the result of a local search: none of
-//! its joins can be put back (with more than 4096 edges that is not tried), but a smaller set may exist. Among sets of equal size the one with the more recently configured joins is taken.
-//! No shared join is ever cut. Cutting never splits the cluster: were all joins between two parts of a ring cut, those of
-//! one direction could be put back without closing a circuit, so the set was no minimum.
+//! The **cuts** of a plain ring are a feedback arc set: joins without which the plain joins of the ring have no circuit.
+//! Up to [`EXACT_CUT_NODES`] members they are the fewest there can be, above that the result of a local search: none of
+//! them can be put back (with more than 4096 edges that is not tried), but a smaller set may exist. Among sets of equal
+//! size the one with the more recently configured joins is taken. No shared join is ever cut. Cutting never splits the
+//! cluster: were all joins between two parts of a ring cut, those of one direction could be put back without closing a
+//! circuit, so the set was no minimum.
 //!
 //! # Rules for events
 //!

@@ -101,7 +101,8 @@ fn a_day_without_a_record_counts_from_before_the_restart() {
     let mut scene = warned();
     scene.detector.mark_unverified(scene.now, &2);
     scene.run(3600);
-    let mut scene = scene.restart(22 * 3600);
+    // Twice, once without a poll in between.
+    let mut scene = scene.restart(20 * 3600).restart(2 * 3600);
     scene.joins("1>2 3>1");
     scene.run(3590);
     assert_eq!(scene.detector.name(&2), Some("n2"));
