@@ -17,8 +17,8 @@ pub(crate) fn shortest_circuit(successors: &[Vec<usize>]) -> Vec<usize> {
         level.clear();
         level.push(start);
         let mut length = 1;
-        // Only nodes above `start`, so that `start` is the smallest of the circuit; ascending, so that the first start of
-        // the least length is the smallest one.
+        // Only nodes above `start`: circuits through smaller ones have been found. Ascending starts, so that the first one
+        // of the least length is the smallest.
         'search: while !level.is_empty() && best.is_none_or(|(least, _)| length < least) {
             next_level.clear();
             for &node in &level {

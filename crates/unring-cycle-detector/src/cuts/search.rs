@@ -34,7 +34,7 @@ pub(super) fn feedback_arcs_refined_up_to(
     if is_better(arcs, &second, &first) { second } else { first }
 }
 
-struct Graph<'a> {
+pub(super) struct Graph<'a> {
     arcs: &'a [Arc],
     /// Positions in `arcs`, per node.
     outgoing: Vec<Vec<usize>>,
@@ -42,7 +42,7 @@ struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    fn new(n: usize, arcs: &'a [Arc]) -> Self {
+    pub(super) fn new(n: usize, arcs: &'a [Arc]) -> Self {
         let mut outgoing = vec![Vec::new(); n];
         let mut incoming = vec![Vec::new(); n];
         for (position, arc) in arcs.iter().enumerate() {
@@ -161,7 +161,7 @@ impl<'a> Graph<'a> {
 
     /// Makes the forward arcs connect all nodes. Where they do not, the parts are written one after the other: arcs between
     /// parts, which all pointed back, now point forward from an earlier part, and none inside a part changes.
-    fn join_parts(&self, order: &mut Vec<usize>) {
+    pub(super) fn join_parts(&self, order: &mut Vec<usize>) {
         loop {
             let place = places(order);
             let mut part: Vec<usize> = (0..self.n()).collect();
@@ -186,7 +186,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    fn back_arcs(&self, order: &[usize]) -> Vec<usize> {
+    pub(super) fn back_arcs(&self, order: &[usize]) -> Vec<usize> {
         let place = places(order);
         (0..self.arcs.len())
             .filter(|&position| place[self.arcs[position].from] > place[self.arcs[position].to])

@@ -90,6 +90,19 @@ proptest! {
 }
 
 #[test]
+fn an_order_without_forward_arcs_between_two_parts_is_mended() {
+    let arc = |from, to| Arc { from, to, weight: 1, since: 0 };
+    let mut arcs = vec![arc(0, 1), arc(1, 2), arc(2, 3), arc(3, 0)];
+    by_preference(&mut arcs);
+    let graph = search::Graph::new(4, &arcs);
+    let mut order = vec![0, 2, 1, 3];
+    assert!(!is_connected(4, &arcs, &graph.back_arcs(&order)), "only 0 -> 1 and 2 -> 3 are left");
+    graph.join_parts(&mut order);
+    assert_eq!(order, [0, 1, 2, 3]);
+    assert!(is_connected(4, &arcs, &graph.back_arcs(&order)));
+}
+
+#[test]
 fn a_big_plain_circle_loses_its_newest_join() {
     for n in [13, 30, 500] {
         for newest in [0, 7, n - 1] {
