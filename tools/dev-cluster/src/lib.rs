@@ -13,10 +13,13 @@ pub mod node_config;
 pub mod node_process;
 pub mod ports;
 pub mod report;
+pub mod screen;
 pub mod statusz;
+pub mod table;
 pub mod topology;
 mod topology_file;
 pub mod usage;
 pub mod verdict;
+pub mod watch;
 
 pub use error_chain::error_chain;

@@ -14,7 +14,7 @@ use crate::dir::NODE_CONFIG;
 use crate::http;
 use crate::logs;
 use crate::ports::NodePorts;
-use crate::statusz::{self, Statusz, StatuszError};
+use crate::statusz::{self, Page, Statusz, StatuszError};
 
 /// How long a node may take to answer on its admin endpoint. It shares two cores with up to forty others.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -154,7 +154,20 @@ impl NodeProcess {
     /// # Errors
     /// It does not answer within two seconds, or not as it should.
     pub fn status(&self) -> Result<Statusz, StatuszError> {
+        self.status_page().map(|page| page.status)
+    }
+
+    /// Its account of itself, with the bytes of it.
+    ///
+    /// # Errors
+    /// It does not answer within two seconds, or not as it should.
+    pub fn status_page(&self) -> Result<Page, StatuszError> {
         statusz::read(self.ports.admin, ANSWER_TIMEOUT)
+    }
+
+    /// Where the last status of a run is kept.
+    pub fn status_file(&self) -> PathBuf {
+        self.dir.join("statusz.json")
     }
 
     /// Asks its process to end (SIGTERM).

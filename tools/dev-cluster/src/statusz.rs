@@ -153,16 +153,25 @@ pub enum StatuszError {
     Json(#[from] serde_json::Error),
 }
 
+/// A status with the bytes it was read from, to keep beside the logs.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// What it says.
+    pub status: Statusz,
+    /// All that it says.
+    pub json: Vec<u8>,
+}
+
 /// Reads the status of the node with this admin endpoint.
 ///
 /// # Errors
 /// No answer within `timeout`, or one that is no status page.
-pub fn read(admin: SocketAddr, timeout: Duration) -> Result<Statusz, StatuszError> {
+pub fn read(admin: SocketAddr, timeout: Duration) -> Result<Page, StatuszError> {
     let answer = http::get(admin, "/statusz", timeout)?;
     if answer.status != 200 {
         return Err(StatuszError::Status { status: answer.status });
     }
-    Ok(serde_json::from_slice(&answer.body)?)
+    Ok(Page { status: serde_json::from_slice(&answer.body)?, json: answer.body })
 }
 
 #[cfg(test)]
