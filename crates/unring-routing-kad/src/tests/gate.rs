@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use libp2p::core::Endpoint;
 use libp2p::swarm::{
-    ConnectionDenied, ConnectionHandler, ConnectionId, FromSwarm, ListenFailure, NetworkBehaviour,
+    ConnectionDenied, ConnectionHandler, ConnectionId, DialError, DialFailure, FromSwarm,
+    ListenFailure, NetworkBehaviour,
 };
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
@@ -66,6 +68,33 @@ fn handshakes_at_once_are_capped_and_failed_ones_make_room() {
     assert_eq!(test.knock(), Err(LimitKind::PendingIncoming));
     test.fail(first);
     assert!(test.knock().is_ok());
+}
+
+#[test]
+fn dials_at_once_are_capped_and_failed_ones_make_room() {
+    let mut gate = Gate::new(Limits { max_pending_outgoing: 1, ..Limits::new(8) });
+    let dial = |gate: &mut Gate, id| {
+        let id = ConnectionId::new_unchecked(id);
+        gate.handle_pending_outbound_connection(id, None, &[], Endpoint::Dialer)
+            .map(|_| id)
+            .map_err(exceeded)
+    };
+    let first = dial(&mut gate, 1).unwrap();
+    assert_eq!(dial(&mut gate, 2), Err(LimitKind::PendingOutgoing));
+    gate.on_swarm_event(FromSwarm::DialFailure(DialFailure {
+        peer_id: None,
+        error: &DialError::Aborted,
+        connection_id: first,
+    }));
+    assert!(dial(&mut gate, 3).is_ok());
+}
+
+#[test]
+fn a_connection_that_another_behaviour_denied_leaves_nothing() {
+    let mut test = Test::new(Limits::new(8));
+    test.enter(PeerId::random()).unwrap();
+    test.fail(ConnectionId::new_unchecked(test.next));
+    assert_eq!(test.gate.established(), 0);
 }
 
 #[test]
