@@ -28,13 +28,16 @@ pub(crate) fn socket(address: &Multiaddr) -> Option<SocketAddr> {
     split(address).and_then(|(socket, peer)| peer.is_none().then_some(socket))
 }
 
+/// Whether another node could connect to `socket`.
+pub(crate) fn can_be_dialled(socket: SocketAddr) -> bool {
+    socket.port() != 0 && !socket.ip().is_unspecified() && !socket.ip().is_multicast()
+}
+
 /// `address` without its peer id, if `peer` can be dialled there.
 pub(crate) fn dialable(address: &Multiaddr, peer: &PeerId) -> Option<Multiaddr> {
     let (socket, named) = split(address)?;
     let other = named.is_some_and(|named| named != *peer);
-    let unreachable =
-        socket.port() == 0 || socket.ip().is_unspecified() || socket.ip().is_multicast();
-    if other || unreachable {
+    if other || !can_be_dialled(socket) {
         return None;
     }
     let mut address = Multiaddr::from(socket.ip());

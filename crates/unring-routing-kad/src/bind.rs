@@ -77,10 +77,7 @@ pub(crate) fn validate(config: &Config) -> Result<(), BindError> {
         }
     }
     for address in &config.external {
-        let unreachable = address::socket(address).is_none_or(|socket| {
-            socket.port() == 0 || socket.ip().is_unspecified() || socket.ip().is_multicast()
-        });
-        if unreachable {
+        if !address::socket(address).is_some_and(address::can_be_dialled) {
             return Err(BindError::NotDialable { address: address.clone() });
         }
     }

@@ -180,8 +180,14 @@ impl Network {
                 self.publish_listening();
                 self.outlets.tell(Event::Listening { address });
             }
-            SwarmEvent::ExpiredListenAddr { .. } | SwarmEvent::ListenerClosed { .. } => {
-                self.publish_listening()
+            SwarmEvent::ExpiredListenAddr { .. } => self.publish_listening(),
+            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+                tracing::warn!(
+                    ?addresses,
+                    ?reason,
+                    "no longer listening: other peers cannot connect to these"
+                );
+                self.publish_listening();
             }
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping)) => self.on_ping(&ping),
             _ => {}
