@@ -1,0 +1,103 @@
+//! The messages of the stream of records.
+
+use unring_peer::{PeerId, SignedRecord};
+
+use super::answer::responder;
+use super::{InvalidMessage, records};
+use crate::handler::{WatchBatch, WatchOpen, WatchUpdate};
+use crate::limits::BATCH_BYTES;
+use crate::pb;
+use crate::{OutboundOpen, OutboundUpdate, RemoteBatch};
+
+/// The first message: how the stream is opened, and the records that came with it.
+pub(crate) fn open_from_wire(
+    wire: pb::WatchPeersRequest,
+) -> Result<(WatchOpen, Option<WatchUpdate>), InvalidMessage> {
+    let (records, refused) = records::batch("records", wire.records)?;
+    let open = WatchOpen {
+        caller_record: records::callers(wire.caller_record)?,
+        resume_version: wire.resume_version,
+        epoch: wire.epoch,
+        decode: wire.decode,
+    };
+    let empty = records.is_empty() && refused == 0;
+    let update = (!empty).then_some(WatchUpdate { caller_record: None, records, refused });
+    Ok((open, update))
+}
+
+pub(crate) fn update_from_wire(wire: pb::WatchPeersRequest) -> Result<WatchUpdate, InvalidMessage> {
+    let (records, refused) = records::batch("records", wire.records)?;
+    Ok(WatchUpdate { caller_record: records::callers(wire.caller_record)?, records, refused })
+}
+
+pub(crate) fn open_to_wire(open: &OutboundOpen) -> pb::WatchPeersRequest {
+    pb::WatchPeersRequest {
+        caller_record: open.caller_record.as_ref().map(records::to_wire),
+        records: Vec::new(),
+        resume_version: open.resume_version,
+        epoch: open.epoch,
+        decode: false,
+    }
+}
+
+/// An update as messages of at most [`BATCH_BYTES`] of records; the caller's record goes first.
+pub(crate) fn update_to_wire(update: &OutboundUpdate) -> Vec<pb::WatchPeersRequest> {
+    let mut messages: Vec<_> = chunks(&update.records, false)
+        .map(|records| pb::WatchPeersRequest {
+            records: records.iter().map(records::to_wire).collect(),
+            ..Default::default()
+        })
+        .collect();
+    if let Some(first) = messages.first_mut() {
+        first.caller_record = update.caller_record.as_ref().map(records::to_wire);
+    }
+    messages
+}
+
+/// A batch as messages of at most [`BATCH_BYTES`] of records. Only the last one says which version the book then has
+/// and that the snapshot is complete: a reader that stops before it has to ask for the batch again.
+pub(crate) fn batch_to_wire(batch: &WatchBatch, decode: bool) -> Vec<pb::WatchPeersResponse> {
+    let mut messages: Vec<_> = chunks(&batch.records, decode)
+        .map(|records| pb::WatchPeersResponse {
+            records: records.iter().map(records::to_wire).collect(),
+            decoded: records::decoded(records, decode),
+            snapshot_complete: false,
+            version: 0,
+            epoch: batch.epoch,
+            responder: batch.responder.to_base58(),
+        })
+        .collect();
+    if let Some(last) = messages.last_mut() {
+        last.snapshot_complete = batch.snapshot_complete;
+        last.version = batch.version;
+    }
+    messages
+}
+
+pub(crate) fn batch_from_wire(
+    wire: pb::WatchPeersResponse,
+    peer: Option<PeerId>,
+) -> Result<RemoteBatch, InvalidMessage> {
+    let (records, refused) = records::batch("records", wire.records)?;
+    Ok(RemoteBatch {
+        responder: responder(&wire.responder, peer)?,
+        records,
+        refused,
+        snapshot_complete: wire.snapshot_complete,
+        version: wire.version,
+        epoch: wire.epoch,
+    })
+}
+
+/// `records` in pieces that fit; one empty piece when there are none.
+fn chunks(records: &[SignedRecord], decode: bool) -> impl Iterator<Item = &[SignedRecord]> {
+    let mut rest = Some(records);
+    std::iter::from_fn(move || {
+        let records = rest?;
+        // One record is always smaller than a batch.
+        let fitting = records::that_fit(records, decode, BATCH_BYTES).max(1).min(records.len());
+        let (piece, left) = records.split_at(fitting);
+        rest = (!left.is_empty()).then_some(left);
+        Some(piece)
+    })
+}
