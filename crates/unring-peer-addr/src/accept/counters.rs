@@ -1,0 +1,79 @@
+//! What became of connections, for metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::slots::Full;
+
+/// Counts what became of connections; shared by the listeners of a node.
+#[derive(Debug, Default)]
+pub struct AcceptCounters {
+    accepted: AtomicU64,
+    handshake_failed: AtomicU64,
+    handshake_timed_out: AtomicU64,
+    handshakes_full: AtomicU64,
+    connections_full: AtomicU64,
+    ip_full: AtomicU64,
+    accept_failed: AtomicU64,
+}
+
+/// The counts at one moment, since the process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AcceptCounts {
+    /// Connections handed to the server.
+    pub accepted: u64,
+    /// Handshakes that failed: no certificate, a bad one, no TLS at all.
+    pub handshake_failed: u64,
+    /// Handshakes that took too long.
+    pub handshake_timed_out: u64,
+    /// Connections closed because too many handshakes were running.
+    pub handshakes_full: u64,
+    /// Connections closed because too many were open.
+    pub connections_full: u64,
+    /// Connections closed because too many were open from their address.
+    pub ip_full: u64,
+    /// Times that the operating system gave an error instead of a connection.
+    pub accept_failed: u64,
+}
+
+impl AcceptCounters {
+    /// The counts now.
+    #[must_use]
+    pub fn counts(&self) -> AcceptCounts {
+        AcceptCounts {
+            accepted: self.accepted.load(Relaxed),
+            handshake_failed: self.handshake_failed.load(Relaxed),
+            handshake_timed_out: self.handshake_timed_out.load(Relaxed),
+            handshakes_full: self.handshakes_full.load(Relaxed),
+            connections_full: self.connections_full.load(Relaxed),
+            ip_full: self.ip_full.load(Relaxed),
+            accept_failed: self.accept_failed.load(Relaxed),
+        }
+    }
+
+    pub(super) fn accepted(&self) {
+        self.accepted.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn handshake_failed(&self) {
+        self.handshake_failed.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn handshake_timed_out(&self) {
+        self.handshake_timed_out.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn handshakes_full(&self) {
+        self.handshakes_full.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn refused(&self, full: Full) {
+        match full {
+            Full::Total => self.connections_full.fetch_add(1, Relaxed),
+            Full::Address => self.ip_full.fetch_add(1, Relaxed),
+        };
+    }
+
+    pub(super) fn accept_failed(&self) {
+        self.accept_failed.fetch_add(1, Relaxed);
+    }
+}

@@ -1,0 +1,91 @@
+//! What a server is told at its start.
+
+use std::time::Duration;
+
+/// Streams that a client may have open on one connection, advertised to it. Clients of ours use at most 16 for requests
+/// and one to watch; more than this are refused by the HTTP/2 layer and none waits.
+pub const DEFAULT_MAX_STREAMS_PER_CONNECTION: u32 = 64;
+
+/// Calls answered at once over all connections: at a few milliseconds each far more than a node's budget of CPU pays
+/// for. One more is refused with a retry delay; none waits.
+pub const DEFAULT_MAX_IN_FLIGHT: usize = 512;
+
+/// Streams of records open at once: one of each node that joins this one, and room for tools. One more is refused.
+pub const DEFAULT_MAX_WATCH_STREAMS: usize = 1024;
+
+/// Time that a call without `grpc-timeout` gets.
+pub const DEFAULT_BUDGET: Duration = Duration::from_secs(10);
+
+/// Longest time that a call gets, whatever it asks for: what it holds is given back after that.
+pub const DEFAULT_MAX_BUDGET: Duration = Duration::from_secs(30);
+
+/// Silence after which the other end is asked whether it is still there.
+pub const DEFAULT_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+
+/// Time it has to answer that; then the connection is closed.
+pub const DEFAULT_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time that open calls have to end after the signal to stop; then their connections are closed.
+pub const DEFAULT_DRAIN: Duration = Duration::from_secs(5);
+
+/// Retry delay in the refusal of a full server or one that stops: time for a call to end or a node to start again.
+pub const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Bytes of a request's headers. Ours take 500; a longer list is refused by the HTTP/2 layer.
+pub(crate) const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
+
+/// Bytes that one call may have sent unread: a batch of records comes in four such pieces.
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+
+/// Bytes that one connection may have sent unread, all calls together.
+pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Bytes that wait to be sent on one call; at the bound the call waits for its reader.
+pub(crate) const SEND_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Bounds of a server. [`ServerConfig::new`] fills in the defaults.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// See [`DEFAULT_MAX_STREAMS_PER_CONNECTION`].
+    pub max_streams_per_connection: u32,
+    /// See [`DEFAULT_MAX_IN_FLIGHT`].
+    pub max_in_flight: usize,
+    /// See [`DEFAULT_MAX_WATCH_STREAMS`].
+    pub max_watch_streams: usize,
+    /// See [`DEFAULT_BUDGET`].
+    pub default_budget: Duration,
+    /// See [`DEFAULT_MAX_BUDGET`].
+    pub max_budget: Duration,
+    /// See [`DEFAULT_KEEPALIVE_INTERVAL`].
+    pub keepalive_interval: Duration,
+    /// See [`DEFAULT_KEEPALIVE_TIMEOUT`].
+    pub keepalive_timeout: Duration,
+    /// See [`DEFAULT_DRAIN`].
+    pub drain: Duration,
+    /// See [`DEFAULT_RETRY_AFTER`].
+    pub retry_after: Duration,
+}
+
+impl ServerConfig {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            max_streams_per_connection: DEFAULT_MAX_STREAMS_PER_CONNECTION,
+            max_in_flight: DEFAULT_MAX_IN_FLIGHT,
+            max_watch_streams: DEFAULT_MAX_WATCH_STREAMS,
+            default_budget: DEFAULT_BUDGET,
+            max_budget: DEFAULT_MAX_BUDGET,
+            keepalive_interval: DEFAULT_KEEPALIVE_INTERVAL,
+            keepalive_timeout: DEFAULT_KEEPALIVE_TIMEOUT,
+            drain: DEFAULT_DRAIN,
+            retry_after: DEFAULT_RETRY_AFTER,
+        }
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
