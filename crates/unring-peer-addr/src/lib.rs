@@ -1,8 +1,11 @@
 //! The peer address protocol over gRPC: client, server, wire conversions.
 #![forbid(unsafe_code)]
 
+mod accept;
 mod caller;
+mod client;
 mod config;
+mod connect;
 mod convert;
 mod gate;
 mod handler;
@@ -13,12 +16,23 @@ mod remote;
 mod server;
 mod service;
 mod status;
+mod tls;
+mod wire;
 
+pub use self::accept::{
+    AcceptCounters, AcceptCounts, AcceptLimits, DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_MAX_CONNECTIONS,
+    DEFAULT_MAX_CONNECTIONS_PER_IP, DEFAULT_MAX_HANDSHAKES, Incoming, ServerIo,
+};
 pub use self::caller::{Caller, ConnectInfo, MAX_PROOF_AGE, Transport, Unauthenticated, WithInfo};
+pub use self::client::{CallError, Client};
 pub use self::config::{
     DEFAULT_BUDGET, DEFAULT_DRAIN, DEFAULT_KEEPALIVE_INTERVAL, DEFAULT_KEEPALIVE_TIMEOUT,
     DEFAULT_MAX_BUDGET, DEFAULT_MAX_IN_FLIGHT, DEFAULT_MAX_STREAMS_PER_CONNECTION,
     DEFAULT_MAX_WATCH_STREAMS, DEFAULT_RETRY_AFTER, ServerConfig,
+};
+pub use self::connect::{
+    CONNECT_TIMEOUT, ConnectError, Connection, Connector, MAX_ADDRESSES_TRIED, PlainConnector,
+    RESOLVE_TIMEOUT, TlsConnector, UrlConnector, probe,
 };
 pub use self::convert::{InvalidMessage, RemoteRing, RemoteTopology};
 pub use self::handler::{Handler, Reply, WatchBatch, WatchOpen, WatchUpdate};
@@ -26,3 +40,5 @@ pub use self::refusal::Refusal;
 pub use self::remote::{OutboundOpen, OutboundUpdate, RemoteBatch};
 pub use self::server::{ServeError, serve};
 pub use self::status::ERROR_DOMAIN;
+pub use self::tls::{InvalidCertificate, TlsError, TlsIdentity};
+pub use self::wire::ClientIo;
