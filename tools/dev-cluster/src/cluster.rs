@@ -1,6 +1,6 @@
 //! All nodes of a topology as real processes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -9,10 +9,11 @@ use std::{fmt, io};
 
 use crate::child::Exit;
 use crate::dir::{ClusterDir, DirError};
+use crate::error_chain;
+use crate::logs;
 use crate::node_config;
 use crate::node_process::{NodeError, NodeProcess};
 use crate::ports;
-use crate::statusz::StatuszError;
 use crate::topology::Topology;
 
 /// How often a start is tried when a port was taken between being picked and being bound.
@@ -23,6 +24,9 @@ const READY_POLL: Duration = Duration::from_millis(50);
 
 /// How long nodes get to drain: their own deadline of 5 s and room for a loaded machine.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(8);
+
+/// In how many last lines of its log a node that lost its port says so; a backtrace may follow.
+const PORT_TAKEN_LINES: usize = 100;
 
 /// How many logs a failed start shows; forty nodes that wait for one another all write the same.
 const SHOWN_TAILS: usize = 3;
@@ -94,6 +98,8 @@ pub enum StartError {
         log: PathBuf,
         /// The end of its log.
         tail: String,
+        /// Whether it says that another program has taken its port.
+        port_taken: bool,
     },
     /// Nodes were not ready in time.
     #[error("not ready after {} s: {}", within.as_secs(), Late(nodes))]
@@ -102,15 +108,6 @@ pub enum StartError {
         within: Duration,
         /// Which.
         nodes: Vec<LateNode>,
-    },
-    /// A node is ready but does not say who it is.
-    #[error("{node} is ready but its status cannot be read")]
-    Status {
-        /// Its name.
-        node: String,
-        /// Why.
-        #[source]
-        source: StatuszError,
     },
     /// It was asked to stop before all nodes were ready.
     #[error("stopped before all nodes were ready: {} were not", .0.join(", "))]
@@ -154,10 +151,8 @@ impl Cluster {
         let mut attempt = 1;
         let (nodes, peer_ids, ready_after) = loop {
             match start_nodes(setup, dir, stop) {
-                Err(StartError::Exited { tail, .. })
-                    if attempt < START_ATTEMPTS && lost_a_port(&tail) =>
-                {
-                    attempt += 1
+                Err(StartError::Exited { port_taken: true, .. }) if attempt < START_ATTEMPTS => {
+                    attempt += 1;
                 }
                 outcome => break outcome?,
             }
@@ -192,7 +187,7 @@ impl Cluster {
     }
 
     /// The folder.
-    pub fn dir(&self) -> &ClusterDir {
+    pub fn dir(&self) -> &Arc<ClusterDir> {
         &self.dir
     }
 
@@ -237,80 +232,74 @@ fn start_nodes(setup: &Setup, dir: &ClusterDir, stop: &Stop) -> Result<Started, 
     for node in &mut nodes {
         node.start().map_err(|source| StartError::Node { node: node.name().to_owned(), source })?;
     }
-    wait_until_ready(&mut nodes, began, setup.ready_within, stop)?;
-    let ready_after = began.elapsed();
-    let peer_id = |node: &NodeProcess| {
-        let status = node.status();
-        let failed = |source| StartError::Status { node: node.name().to_owned(), source };
-        status.map(|status| status.peer_id).map_err(failed)
-    };
-    let peer_ids = nodes.iter().map(peer_id).collect::<Result<_, _>>()?;
-    Ok((nodes, peer_ids, ready_after))
+    let peer_ids = wait_until_ready(&mut nodes, began, setup.ready_within, stop)?;
+    Ok((nodes, peer_ids, began.elapsed()))
 }
 
+/// Waits until each node is ready and says who it is; their peer ids.
 fn wait_until_ready(
     nodes: &mut [NodeProcess],
     began: Instant,
     within: Duration,
     stop: &Stop,
-) -> Result<(), StartError> {
-    let mut waiting: Vec<&mut NodeProcess> = nodes.iter_mut().collect();
+) -> Result<Vec<String>, StartError> {
+    let mut peer_ids = vec![String::new(); nodes.len()];
     loop {
         let mut late = Vec::new();
-        let mut reasons = Vec::new();
-        for node in waiting {
+        for (node, peer_id) in
+            nodes.iter_mut().zip(&mut peer_ids).filter(|(_, known)| known.is_empty())
+        {
             if let Some(exit) = node.exited() {
-                let (node, log, tail) = (node.name().to_owned(), node.log(), node.log_tail());
-                return Err(StartError::Exited { node, exit, log, tail });
+                return Err(exited(node, exit));
             }
-            if let Err(reason) = node.ready() {
-                reasons.push(reason);
-                late.push(node);
+            match ready_as(node) {
+                Ok(id) => *peer_id = id,
+                Err(reason) => late.push((&*node, reason)),
             }
         }
         if late.is_empty() {
-            return Ok(());
+            return Ok(peer_ids);
         }
         if stop.is_wanted() {
             return Err(StartError::Stopped(
-                late.iter().map(|node| node.name().to_owned()).collect(),
+                late.iter().map(|(node, _)| node.name().to_owned()).collect(),
             ));
         }
         if began.elapsed() >= within {
-            let late = late.into_iter().zip(reasons).map(|(node, reason)| {
+            let late = late.into_iter().map(|(node, reason)| {
                 let (node, log, tail) = (node.name().to_owned(), node.log(), node.log_tail());
                 LateNode { node, reason, log, tail }
             });
             return Err(StartError::NotReady { within, nodes: late.collect() });
         }
-        waiting = late;
         thread::sleep(READY_POLL);
     }
 }
 
-/// Whether a node ended because another program took its port first. Its exit code says no more than "start failure".
-fn lost_a_port(tail: &str) -> bool {
-    tail.to_lowercase().contains("in use")
+/// The peer id of a node that is ready, or why it is not.
+fn ready_as(node: &NodeProcess) -> Result<String, String> {
+    node.ready()?;
+    let status = node.status().map_err(|err| error_chain(&err))?;
+    if status.peer_id.is_empty() {
+        Err("its status names no peer id".to_owned())
+    } else {
+        Ok(status.peer_id)
+    }
+}
+
+fn exited(node: &NodeProcess, exit: Exit) -> StartError {
+    // Its exit code says no more than "start failure".
+    let port_taken = logs::tail(&node.log(), PORT_TAKEN_LINES).to_lowercase().contains("in use");
+    StartError::Exited {
+        node: node.name().to_owned(),
+        exit,
+        log: node.log(),
+        tail: node.log_tail(),
+        port_taken,
+    }
 }
 
 /// The time that `nodes` nodes may take to be ready: a second each on a loaded machine, and no less than half a minute.
 pub fn ready_deadline(nodes: usize) -> Duration {
     Duration::from_secs(30) + Duration::from_secs(1) * u32::try_from(nodes).unwrap_or(u32::MAX)
-}
-
-/// Writes `unring client-cert --out DIR`'s key and certificate, with which tools can call the nodes.
-///
-/// # Errors
-/// What went wrong, for people.
-pub fn client_cert(unring: &Path, out: &Path) -> Result<(), String> {
-    let mut command = std::process::Command::new(unring);
-    command.arg("client-cert").arg("--out").arg(out);
-    crate::node_process::without_unring_variables(&mut command);
-    let output = command.output().map_err(|err| err.to_string())?;
-    match output.status.success() {
-        true => Ok(()),
-        false => {
-            Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()))
-        }
-    }
 }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::usage;
 
 /// The file that says that a folder is a node's and may be deleted.
 pub const NODE_CONFIG: &str = "unring.toml";
@@ -113,7 +115,9 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DirError
 /// Ends the nodes whose configuration lies in this folder. It is locked, so whoever started them is gone.
 fn end_leftovers(dir: &Path) {
     let leftovers: Vec<Pid> = leftovers(dir);
-    let running = || leftovers.iter().copied().filter(|&pid| test_kill_process(pid).is_ok());
+    let running = || {
+        leftovers.iter().copied().filter(|&pid| usage::is_running(pid.as_raw_pid().unsigned_abs()))
+    };
     for pid in running() {
         // It may have ended by itself in the meantime.
         let _ = kill_process(pid, Signal::TERM);

@@ -18,6 +18,13 @@ pub fn read(pid: u32) -> Option<Usage> {
     parse(&stat, &status, rustix::param::clock_ticks_per_second())
 }
 
+/// Whether a process runs. One that has ended and waits for its parent to notice (a zombie) does not.
+pub fn is_running(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, fields)| fields.trim_start().chars().next());
+    state.is_some_and(|state| !"ZX".contains(state))
+}
+
 #[expect(clippy::cast_precision_loss, reason = "ticks and KiB of one process are far below 2^52")]
 fn parse(stat: &str, status: &str, ticks_per_second: u64) -> Option<Usage> {
     // The second field is the program's name in parentheses and may hold spaces and parentheses itself.
@@ -36,7 +43,7 @@ fn parse(stat: &str, status: &str, ticks_per_second: u64) -> Option<Usage> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Usage, parse, read};
+    use super::{Usage, is_running, parse, read};
 
     #[test]
     fn fields_are_found_behind_a_name_with_spaces() {
@@ -45,6 +52,15 @@ mod tests {
         assert_eq!(parse(stat, status, 100), Some(Usage { cpu_seconds: 3.0, rss_mib: 20.0 }));
         assert_eq!(parse(stat, "Name:\tzombie\n", 100), None);
         assert_eq!(parse("", status, 100), None);
+    }
+
+    #[test]
+    fn an_ended_process_does_not_run_even_before_it_is_reaped() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        while is_running(child.id()) {}
+        assert!(std::path::Path::new(&format!("/proc/{}", child.id())).exists());
+        child.wait().unwrap();
+        assert!(!is_running(child.id()) && is_running(std::process::id()));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(crate) fn program() -> &'static Path {
         let path = dir.path().join("unring");
         let script = format!(
             "#!/bin/sh\nif [ \"$1\" = client-cert ]; then mkdir -p \"$3\" && exec touch \"$3/client.pem\" \"$3/client.key\"; fi\n\
-             exec '{}' --exact --nocapture -- fake_node::fake_node \"$@\"\n",
+             exec '{}' --exact --nocapture -- fake_node::fake_node \"$@\" > /dev/null\n",
             std::env::current_exe().unwrap().display()
         );
         let mut shell = Command::new("sh");
@@ -82,7 +82,13 @@ impl FakeNode {
         }
         let term = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&term)).unwrap();
-        let listener = TcpListener::bind(self.config["listen"]["admin"].as_str().unwrap()).unwrap();
+        let listener = match TcpListener::bind(self.config["listen"]["admin"].as_str().unwrap()) {
+            Ok(listener) => listener,
+            Err(err) => {
+                log("ERROR", json!({"message": format!("bind the admin endpoint: {err}")}));
+                exit(1);
+            }
+        };
         listener.set_nonblocking(true).unwrap();
         log("INFO", json!({"message": "ready"}));
         while !term.load(Ordering::Relaxed) || self.is("deaf") {
@@ -136,11 +142,12 @@ impl FakeNode {
                 "witness": witness.iter().map(member).collect::<Vec<_>>(), "cuts": [cut],
             })
         });
+        let sent = self.config["upstreams"].as_array().unwrap().len();
         json!({
             "name": self.name, "peer_id": format!("peer-{}", self.name),
             "peers": known().map(|node| member(&node)).collect::<Vec<_>>(),
             "rings": rings.collect::<Vec<_>>(),
-            "exchange": {"served": 1, "sent": 1, "recent": [{"origin": "peer-node-1", "request_id": "01", "sent": 1}]},
+            "exchange": {"served": 1, "sent": sent, "recent": [{"origin": "peer-node-1", "request_id": "01", "sent": sent}]},
             "libp2p": {"connected_peers": known().map(|node| format!("peer-{}", cluster[node].0)).collect::<Vec<_>>()},
             "budget": {"p2p_cpu_seconds": 0.01, "limit_percent": 5.0},
         })
@@ -192,7 +199,11 @@ fn witness(graph: &Graph, ring: &Ring) -> Vec<usize> {
         if path.len() == ring.shortest {
             return graph.check_witness(ring, path).is_ok();
         }
+        let joined = |path: &[usize], next| path.last().is_none_or(|&last| graph.joins(last, next));
         ring.members.iter().any(|&next| {
+            if !joined(path, next) {
+                return false;
+            }
             path.push(next);
             let found = extend(graph, ring, path);
             if !found {
