@@ -105,6 +105,39 @@ pub enum Verdict {
     Fail,
 }
 
+impl Report {
+    /// The outcome in a few lines, for people.
+    pub fn summary(&self) -> String {
+        let Invariants {
+            messages_per_trigger_max: messages,
+            joins,
+            rings_expected,
+            rings_found,
+            ..
+        } = self.invariants;
+        let verdict = match self.verdict {
+            Verdict::Pass => "PASS",
+            Verdict::Fail => "FAIL",
+        };
+        let mut lines = vec![format!(
+            "{verdict}: {} of {} nodes for {} s; at most {messages} messages for a request over {joins} joins; \
+             rings: {rings_found} found, {rings_expected} expected",
+            self.topology, self.nodes, self.duration_s
+        )];
+        for ring in &self.rings {
+            let circuit: Vec<&str> =
+                ring.witness.iter().chain(ring.witness.first()).map(String::as_str).collect();
+            let cut = ring
+                .cut
+                .as_ref()
+                .map_or("nothing".to_owned(), |cut| format!("{} -> {}", cut.from, cut.to));
+            lines.push(format!("  ring {}; cut {cut}", circuit.join(" -> ")));
+        }
+        lines.extend(self.failures.iter().map(|failure| format!("  - {failure}")));
+        lines.join("\n")
+    }
+}
+
 /// A JSON object whose keys keep the order of the topology (node-2 before node-10).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InOrder<T>(pub Vec<(String, T)>);
@@ -196,6 +229,12 @@ mod tests {
             failures: names(&["node-2 is tired"]),
         };
         assert_eq!(to_json(&report).unwrap(), include_str!("report/example.json"));
+        assert_eq!(
+            report.summary(),
+            "FAIL: ring of 2 nodes for 15 s; at most 2 messages for a request over 3 joins; rings: 1 found, 1 expected\n  \
+             ring node-10 -> node-2 -> node-10; cut node-2 -> node-10\n  \
+             - node-2 is tired"
+        );
     }
 
     #[test]

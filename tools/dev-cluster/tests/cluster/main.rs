@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod command;
 mod fake_node;
+mod triggers;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use std::time::Duration;
 use dev_cluster::cluster::{Cluster, Setup, StartError, Stop};
 use dev_cluster::dir::ClusterDir;
 use dev_cluster::topology::{Shape, Topology};
+use dev_cluster::usage::is_running;
 
 fn setup(topology: Topology) -> Setup {
     Setup {
@@ -29,10 +32,6 @@ fn ring_with(extra: &str) -> Topology {
     let mut topology = Shape::Ring.build(3, 0);
     topology.nodes[1].config = toml::from_str(extra).unwrap();
     topology
-}
-
-fn is_running(pid: u32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
 }
 
 #[test]

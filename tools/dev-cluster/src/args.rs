@@ -1,0 +1,141 @@
+//! The command line.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Parser;
+use dev_cluster::cluster::{Setup, ready_deadline};
+use dev_cluster::error_chain;
+use dev_cluster::run::Plan;
+use dev_cluster::topology::{MAX_NODES, Shape, Topology};
+
+/// Starts real nodes on loopback, joined in a topology, shows what they do and checks that the laws hold.
+///
+/// Ends with Ctrl-C or after --for; leaves cluster.json and report.json. Exit code 0: every law held, 1: one did not,
+/// 64: a wrong argument.
+#[derive(Debug, Parser)]
+#[command(name = "dev-cluster")]
+pub(crate) struct Args {
+    /// ring, line, star, tree, mesh, random, or a file of [[node]] tables (name, upstreams, config)
+    #[arg(long, default_value = "ring")]
+    topology: String,
+    /// How many nodes, unless a file names them [default: 3]
+    #[arg(long)]
+    nodes: Option<usize>,
+    /// How long to watch once all are ready, such as 15s or 2min [default: until Ctrl-C]
+    #[arg(long = "for", value_name = "DUR", value_parser = humantime::parse_duration)]
+    watch_for: Option<Duration>,
+    /// How many requests to send at the beginning, and again at the end, to one node after the other
+    #[arg(long, default_value_t = 3)]
+    triggers: usize,
+    /// What `random` is made from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print the report to standard output, and everything else to standard error
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The node's program (cargo xtask dev-cluster builds it)
+    #[arg(long, value_name = "PATH")]
+    unring: PathBuf,
+    /// The cluster's folder; one cluster at a time
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/dev-cluster"))]
+    pub(crate) dir: PathBuf,
+}
+
+impl Args {
+    /// What to do.
+    ///
+    /// # Errors
+    /// What is wrong with an argument, for people.
+    pub(crate) fn plan(&self) -> Result<Plan, String> {
+        let topology = self.topology()?;
+        if !self.unring.is_file() {
+            return Err(format!("--unring {}: no such file", self.unring.display()));
+        }
+        // A relative path would be looked up in PATH.
+        let unring = self.unring.canonicalize().map_err(|err| format!("--unring: {err}"))?;
+        let ready_within = ready_deadline(topology.nodes.len());
+        let setup = Setup { unring, topology, ready_within };
+        Ok(Plan { setup, seed: self.seed, watch_for: self.watch_for, triggers: self.triggers })
+    }
+
+    fn topology(&self) -> Result<Topology, String> {
+        let nodes = self.nodes.unwrap_or(3);
+        if !(1..=MAX_NODES).contains(&nodes) {
+            return Err(format!("--nodes {nodes}: expected 1 to {MAX_NODES}"));
+        }
+        if let Some(shape) = Shape::from_name(&self.topology) {
+            return Ok(shape.build(nodes, self.seed));
+        }
+        let file = &self.topology;
+        if Path::new(file).extension().is_none_or(|extension| extension != "toml") {
+            return Err(format!(
+                "--topology {file}: expected ring, line, star, tree, mesh, random or a .toml file"
+            ));
+        }
+        if self.nodes.is_some() {
+            return Err(format!(
+                "--nodes does not go with --topology {file}: the file names the nodes"
+            ));
+        }
+        let text = fs::read_to_string(file).map_err(|err| format!("--topology {file}: {err}"))?;
+        Topology::from_toml(file, &text)
+            .map_err(|err| format!("--topology {file}: {}", error_chain(&err)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::Args;
+
+    fn plan(words: &[&str]) -> Result<dev_cluster::run::Plan, String> {
+        let words = ["dev-cluster", "--unring", "/bin/sh"].iter().chain(words);
+        Args::try_parse_from(words).map_err(|err| err.to_string())?.plan()
+    }
+
+    #[test]
+    fn without_arguments_it_is_a_ring_of_three_until_ctrl_c() {
+        let plan = plan(&[]).unwrap();
+        assert_eq!(
+            (plan.setup.topology.name.as_str(), plan.setup.topology.nodes.len()),
+            ("ring", 3)
+        );
+        assert_eq!((plan.watch_for, plan.triggers, plan.seed), (None, 3, 1));
+    }
+
+    #[test]
+    fn a_wrong_argument_is_named_with_what_is_right() {
+        let check = |words: &[&str], expected: &str| {
+            let error = plan(words).unwrap_err();
+            assert!(error.contains(expected), "{words:?}: {error}");
+        };
+        check(&["--nodes", "0"], "--nodes 0: expected 1 to 200");
+        check(&["--nodes", "201"], "--nodes 201: expected 1 to 200");
+        check(&["--for", "soon"], "--for <DUR>");
+        check(&["--topology", "torus"], "expected ring, line, star");
+        check(&["--topology", "no-such.toml"], "--topology no-such.toml: No such file");
+        check(
+            &["--topology", "x.toml", "--nodes", "3"],
+            "--nodes does not go with --topology x.toml",
+        );
+        let error = Args::try_parse_from(["dev-cluster", "--unring", "/no/unring"])
+            .unwrap()
+            .plan()
+            .unwrap_err();
+        assert_eq!(error, "--unring /no/unring: no such file");
+    }
+
+    #[test]
+    fn a_file_names_the_nodes() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("two.toml");
+        std::fs::write(&file, "[[node]]\nname = 'a'\nupstreams = ['b']\n[[node]]\nname = 'b'")
+            .unwrap();
+        let plan = plan(&["--topology", file.to_str().unwrap()]).unwrap();
+        assert_eq!(plan.setup.topology.nodes.len(), 2);
+        assert_eq!(plan.setup.topology.name, file.to_str().unwrap());
+    }
+}

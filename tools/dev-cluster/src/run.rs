@@ -1,0 +1,285 @@
+//! One run: start, watch, trigger, end, judge, report.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::child::Exit;
+use crate::cluster::{Cluster, Setup, StartError, Stop};
+use crate::dir::{ClusterDir, DirError};
+use crate::error_chain;
+use crate::logs::{self, LogSummary};
+use crate::report::{InOrder, NodeReport, Report, Verdict, to_json};
+use crate::screen::Screen;
+use crate::talk;
+use crate::trigger::{self, Trigger};
+use crate::verdict::{self, NodeObserved, Observed};
+use crate::watch::{NodeWatch, Watch, look};
+
+/// How often the nodes are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How soon a stop is noticed.
+const STOP_POLL: Duration = Duration::from_millis(50);
+
+/// The last triggers are sent so long before the end, or a quarter of a short run.
+const LAST_TRIGGERS: Duration = Duration::from_secs(2);
+
+/// A node lists its last 64 requests; its messages are read before that many are sent.
+const TRIGGERS_PER_LOOK: usize = 32;
+
+/// How often the last look is repeated for a node that does not answer.
+const LAST_LOOKS: usize = 3;
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What to start.
+    pub setup: Setup,
+    /// The seed of the topology, for the report.
+    pub seed: u64,
+    /// How long to watch, from the moment when all are ready; without it until a stop.
+    pub watch_for: Option<Duration>,
+    /// How many triggers to send at the beginning, and again at the end.
+    pub triggers: usize,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A file of the cluster's folder cannot be written.
+    #[error("the run cannot be reported")]
+    Dir(#[from] DirError),
+    /// The report cannot be written as JSON.
+    #[error("the report cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Runs a cluster to its end and writes `report.json`; whatever goes wrong with the nodes is in the report.
+///
+/// # Errors
+/// The report cannot be written.
+pub fn run(
+    plan: &Plan,
+    dir: &Arc<ClusterDir>,
+    stop: &Stop,
+    trigger: Option<&mut dyn Trigger>,
+    screen: &mut Screen,
+) -> Result<Report, RunError> {
+    let report = match Cluster::start(dir, &plan.setup, stop) {
+        Ok(cluster) => {
+            Run { plan, stop, screen, cluster, began: Instant::now(), failures: Vec::new() }
+                .watch(trigger)?
+        }
+        Err(err) => not_started(plan, &err),
+    };
+    dir.write("report.json", &to_json(&report)?)?;
+    Ok(report)
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    stop: &'a Stop,
+    screen: &'a mut Screen,
+    cluster: Cluster,
+    began: Instant,
+    failures: Vec<String>,
+}
+
+impl Run<'_> {
+    fn watch(mut self, mut trigger: Option<&mut (dyn Trigger + '_)>) -> Result<Report, RunError> {
+        let dir = Arc::clone(self.cluster.dir());
+        dir.write("cluster.json", &to_json(&talk::endpoints(&self.cluster))?)?;
+        let client = talk::client_cert(&self.plan.setup.unring, dir.path());
+        self.screen.note(&talk::how_to(&self.cluster, client.as_deref().ok()));
+        if let Err(error) = client {
+            self.failures.push(format!(
+                "`unring client-cert` wrote no certificate, expected one for tools: {error}"
+            ));
+        }
+
+        let mut watch = Watch::new(self.cluster.nodes().len());
+        self.look(&mut watch);
+        self.trigger(&mut watch, trigger.as_deref_mut(), 0);
+        let end = self.plan.watch_for;
+        let last_triggers = end.map(|end| end - LAST_TRIGGERS.min(end / 4));
+        self.watch_until(&mut watch, last_triggers);
+        self.trigger(&mut watch, trigger, self.plan.triggers);
+        self.watch_until(
+            &mut watch,
+            end.filter(|_| !self.stop.is_wanted()).or(Some(Duration::ZERO)),
+        );
+        for _ in 0..LAST_LOOKS {
+            self.look(&mut watch);
+            if watch.nodes().iter().all(|node| node.error.is_none() || node.exit.is_some()) {
+                break;
+            }
+        }
+        let ran = self.began.elapsed();
+        self.finish(&watch, ran)
+    }
+
+    /// Looks at the nodes every second until `end`, a stop, or the end of all of them.
+    fn watch_until(&mut self, watch: &mut Watch, end: Option<Duration>) {
+        let over =
+            |run: &Self| run.stop.is_wanted() || end.is_some_and(|end| run.began.elapsed() >= end);
+        while !over(self) && !watch.all_ended() {
+            self.look(watch);
+            let next = Instant::now() + LOOK_EVERY;
+            while !over(self) && Instant::now() < next {
+                thread::sleep(STOP_POLL);
+            }
+        }
+    }
+
+    fn look(&mut self, watch: &mut Watch) {
+        watch.record(look(&mut self.cluster, self.began));
+        self.screen.show(self.cluster.topology(), watch, self.began.elapsed());
+    }
+
+    /// Sends the triggers of one batch, of which the first `skipped` nodes had their turn in an earlier one.
+    fn trigger(
+        &mut self,
+        watch: &mut Watch,
+        trigger: Option<&mut (dyn Trigger + '_)>,
+        skipped: usize,
+    ) {
+        let Some(trigger) = trigger else { return };
+        let mut sent = 0;
+        while sent < self.plan.triggers && !watch.all_ended() {
+            let count = TRIGGERS_PER_LOOK.min(self.plan.triggers - sent);
+            let fired = trigger::fire(&self.cluster, trigger, skipped + sent, count);
+            sent += count;
+            self.look(watch);
+            for fired in fired {
+                let Some(node) = self.cluster.nodes().get(fired.node) else { continue };
+                match fired.answer {
+                    Ok(id) => {
+                        let messages = watch.messages().messages_of(&id);
+                        let messages = messages.map_or("no message".to_owned(), |sent| format!("{sent} messages"));
+                        self.screen.note(&format!("trigger at {}: {messages}", node.name()));
+                    }
+                    Err(error) => self.failures.push(format!(
+                        "{} did not answer a ListPeers with SCOPE_RECURSIVE, expected an answer within its deadline: \
+                         {error}; see exchange in {} and {}",
+                        node.name(),
+                        node.status_file().display(),
+                        node.log().display()
+                    )),
+                }
+            }
+        }
+    }
+
+    fn finish(mut self, watch: &Watch, ran: Duration) -> Result<Report, RunError> {
+        for (node, seen) in self.cluster.nodes().iter().zip(watch.nodes()) {
+            self.cluster.dir().write(
+                &format!("{}/statusz.json", node.name()),
+                &String::from_utf8_lossy(&seen.last.json),
+            )?;
+        }
+        let exits = self.cluster.stop().unwrap_or_else(|err| {
+            self.failures
+                .push(format!("the nodes could not be waited for: {err}; see whether any is left"));
+            Vec::new()
+        });
+        let nodes = self.cluster.nodes().iter().enumerate();
+        let nodes: Vec<NodeObserved> = nodes
+            .zip(watch.nodes())
+            .map(|((index, node), seen)| {
+                let log_file = node.log();
+                let exit = exits.get(index).copied().flatten();
+                NodeObserved {
+                    peer_id: self.cluster.peer_ids().get(index).cloned().unwrap_or_default(),
+                    status: seen.error.clone().map_or_else(|| Ok(seen.status().clone()), Err),
+                    ended_early: seen.exit.map(|exit| exit.to_string()),
+                    unclean_exit: exit.filter(|_| seen.exit.is_none()).and_then(unclean),
+                    p2p_cpu_percent: seen.steady_cpu().map(|(p2p, _)| p2p),
+                    rss_mib: seen.usage.map(|usage| usage.rss_mib),
+                    // A node that was started has a log; one that cannot be read shows as one without a line.
+                    log: logs::summarise(&log_file).unwrap_or_default(),
+                    log_file,
+                    status_file: node.status_file(),
+                }
+            })
+            .collect();
+        let per_node = nodes.iter().zip(watch.nodes()).zip(self.cluster.nodes());
+        let per_node = per_node
+            .map(|((observed, seen), node)| (node.name().to_owned(), numbers(seen, &observed.log)));
+        let per_node = InOrder(per_node.collect());
+        let topology = self.cluster.topology().clone();
+        let observed =
+            Observed { topology, ran, nodes, dearest: watch.messages().dearest().cloned() };
+        let judgement = verdict::judge(&observed);
+        let failures = [self.failures, judgement.failures].concat();
+        Ok(Report {
+            topology: observed.topology.name,
+            nodes: observed.nodes.len(),
+            seed: self.plan.seed,
+            duration_s: rounded(ran.as_secs_f64(), 1),
+            ready_s: Some(rounded(self.cluster.ready_after().as_secs_f64(), 2)),
+            invariants: judgement.invariants,
+            rings: judgement.rings,
+            per_node,
+            baseline: (),
+            verdict: if failures.is_empty() { Verdict::Pass } else { Verdict::Fail },
+            failures,
+        })
+    }
+}
+
+fn not_started(plan: &Plan, error: &StartError) -> Report {
+    let topology = &plan.setup.topology;
+    let observed = Observed {
+        topology: topology.clone(),
+        ran: Duration::ZERO,
+        nodes: Vec::new(),
+        dearest: None,
+    };
+    // Nothing was seen; what was expected is still known.
+    let invariants = verdict::judge(&observed).invariants;
+    Report {
+        topology: topology.name.clone(),
+        nodes: topology.nodes.len(),
+        seed: plan.seed,
+        duration_s: 0.0,
+        ready_s: None,
+        invariants: crate::report::Invariants {
+            all_reachable_known: false,
+            connected: false,
+            ..invariants
+        },
+        rings: Vec::new(),
+        per_node: InOrder(Vec::new()),
+        baseline: (),
+        verdict: Verdict::Fail,
+        failures: vec![error_chain(error)],
+    }
+}
+
+fn unclean(exit: Exit) -> Option<String> {
+    (exit.forced || !exit.status.success()).then(|| exit.to_string())
+}
+
+fn numbers(seen: &NodeWatch, log: &LogSummary) -> NodeReport {
+    let status = seen.status();
+    let cpu = seen.steady_cpu();
+    NodeReport {
+        peers_known: status.peers.len(),
+        connected: status.libp2p.connected_peers.len(),
+        served: status.exchange.served,
+        sent: status.exchange.sent,
+        duplicates: status.exchange.duplicates,
+        loops: status.exchange.loops,
+        throttled: status.exchange.throttled,
+        cpu_percent_of_core: cpu.map(|(p2p, _)| rounded(p2p, 3)),
+        process_cpu_percent: cpu.map(|(_, process)| rounded(process, 3)),
+        rss_mib: seen.usage.map(|usage| rounded(usage.rss_mib, 1)),
+        log_lines: log.lines,
+    }
+}
+
+fn rounded(number: f64, digits: i32) -> f64 {
+    let scale = 10_f64.powi(digits);
+    (number * scale).round() / scale
+}

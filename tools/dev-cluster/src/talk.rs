@@ -1,0 +1,99 @@
+//! How a person or a script talks to the nodes.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::cluster::Cluster;
+use crate::node_config;
+use crate::node_process::without_unring_variables;
+use crate::report::{Endpoint, InOrder};
+
+/// The service and the method that a first call tries.
+const METHOD: &str = "unring.peeraddr.v1.PeerAddrService/GetTopology";
+
+/// The endpoints of all nodes, for `cluster.json`.
+pub fn endpoints(cluster: &Cluster) -> InOrder<Endpoint> {
+    let nodes =
+        cluster.nodes().iter().zip(&cluster.topology().nodes).zip(cluster.peer_ids()).enumerate();
+    let endpoint = nodes.map(|(index, ((node, spec), peer_id))| {
+        let ports = node.ports();
+        let endpoint = Endpoint {
+            pid: node.pid(),
+            peer_id: peer_id.clone(),
+            upstreams: cluster.upstream_urls(index),
+            grpc: node_config::grpc_url(spec, ports),
+            admin: format!("http://{}", ports.admin),
+            libp2p: format!("/ip4/{}/tcp/{}/p2p/{peer_id}", ports.libp2p.ip(), ports.libp2p.port()),
+            log: node.log().display().to_string(),
+        };
+        (node.name().to_owned(), endpoint)
+    });
+    InOrder(endpoint.collect())
+}
+
+/// Writes a key and a certificate with which tools can call the nodes, and returns their folder.
+///
+/// # Errors
+/// What went wrong, for people.
+pub fn client_cert(unring: &Path, cluster: &Path) -> Result<PathBuf, String> {
+    let out = cluster.join("client");
+    let mut command = Command::new(unring);
+    command.arg("client-cert").arg("--out").arg(&out);
+    without_unring_variables(&mut command);
+    let output = command.output().map_err(|err| err.to_string())?;
+    match output.status.success() {
+        true => Ok(out),
+        false => {
+            Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()))
+        }
+    }
+}
+
+/// Lines that work as they are printed: a gRPC call of the first node, its metrics and status, the logs.
+pub fn how_to(cluster: &Cluster, client: Option<&Path>) -> String {
+    let mut lines = vec![format!(
+        "{} nodes with {} joins ({}) were ready after {:.1} s. To talk to the first:",
+        cluster.nodes().len(),
+        cluster.topology().joins(),
+        cluster.topology().name,
+        cluster.ready_after().as_secs_f64()
+    )];
+    if let (Some(node), Some(spec)) = (cluster.nodes().first(), cluster.topology().nodes.first()) {
+        let (grpc, admin) = (node.ports().grpc, node.ports().admin);
+        match (node_config::has_tls(spec), client) {
+            (false, _) => lines.push(format!("  grpcurl -plaintext {grpc} {METHOD}")),
+            (true, Some(client)) => lines.push(format!(
+                "  grpcurl -insecure -cert {} -key {} {grpc} {METHOD}",
+                quoted(&client.join("client.pem")),
+                quoted(&client.join("client.key")),
+            )),
+            // Without a certificate no call would be answered.
+            (true, None) => {}
+        }
+        lines.push(format!("  curl http://{admin}/metrics"));
+        lines.push(format!("  curl http://{admin}/statusz"));
+        lines.push(format!("  tail -f {}", quoted(&node.log())));
+    }
+    lines.push(format!("All of them: {}", quoted(&cluster.dir().path().join("cluster.json"))));
+    lines.join("\n")
+}
+
+/// A path as a POSIX shell takes it.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%=".contains(c);
+    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::quoted;
+
+    #[test]
+    fn a_path_survives_the_shell() {
+        assert_eq!(quoted(Path::new("/a/b-1.toml")), "/a/b-1.toml");
+        assert_eq!(quoted(Path::new("/my files/it's")), r"'/my files/it'\''s'");
+    }
+}
