@@ -1,0 +1,67 @@
+//! What is wrong with a configuration: which file, which key, which value, what is accepted.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::settings::Source;
+
+/// What is wrong with a configuration. Nothing has been bound or written when it is raised.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}: check the path and its permissions", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{} is not valid TOML", file.display())]
+    Syntax {
+        /// The file.
+        file: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// A key that does not exist.
+    #[error("{from}: there is no key {key:?}{}", hint(*nearest))]
+    UnknownKey {
+        /// Where it is set.
+        from: Source,
+        /// The key.
+        key: String,
+        /// What may have been meant.
+        nearest: Option<&'static str>,
+    },
+    /// A value that is not accepted.
+    #[error("{from}: {key} = {value} is not accepted: write {accepts}")]
+    BadValue {
+        /// Where it is set.
+        from: Source,
+        /// The key.
+        key: &'static str,
+        /// The value.
+        value: String,
+        /// What is accepted.
+        accepts: &'static str,
+    },
+    /// Plaintext where others could listen in.
+    #[error(
+        "{key} = {value} is plaintext beyond loopback, where anybody on the way can read and change it: use https://, or set insecure = true"
+    )]
+    Plaintext {
+        /// The key.
+        key: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// The name of this host is not known.
+    #[error("this host has no usable name: set name")]
+    NoName,
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    nearest.map(|key| format!("; did you mean {key:?}?")).unwrap_or_default()
+}

@@ -1,0 +1,123 @@
+//! Every key of the configuration, once: its name, what it accepts, what it is for.
+//!
+//! A key is the same everywhere: `limits.cpu_budget_percent` in the file is `UNRING_LIMITS_CPU_BUDGET_PERCENT` in the
+//! environment and `--limits-cpu-budget-percent` on the command line.
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its name in the file, with dots between tables.
+    pub name: &'static str,
+    /// What it accepts, for errors and help.
+    pub accepts: &'static str,
+    /// What it is for.
+    pub help: &'static str,
+    /// Whether it takes several values.
+    pub list: bool,
+    /// Whether it is written without a value on the command line.
+    pub switch: bool,
+}
+
+impl Key {
+    /// Its name on the command line, without dashes in front.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        self.name.replace(['.', '_'], "-")
+    }
+
+    /// Its name in the environment.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("UNRING_{}", self.name.replace('.', "_").to_uppercase())
+    }
+}
+
+const fn key(name: &'static str, accepts: &'static str, help: &'static str) -> Key {
+    Key { name, accepts, help, list: false, switch: false }
+}
+
+const fn list(name: &'static str, accepts: &'static str, help: &'static str) -> Key {
+    Key { name, accepts, help, list: true, switch: false }
+}
+
+const fn switch(name: &'static str, help: &'static str) -> Key {
+    Key { name, accepts: "true or false", help, list: false, switch: true }
+}
+
+/// All keys, in the order of the documentation.
+pub const KEYS: &[Key] = &[
+    key(
+        "name",
+        "1 to 63 bytes without control characters",
+        "What people call this node [default: the host name]",
+    ),
+    key(
+        "data_dir",
+        "a folder that this user can write to",
+        "Where identity and database are kept [default: /var/lib/unring]",
+    ),
+    list(
+        "upstreams",
+        "https://HOST:PORT or http://HOST:PORT, at most 32",
+        "The nodes that this one joins",
+    ),
+    switch("insecure", "Allow plaintext gRPC beyond loopback"),
+    key("zone", "at most 63 bytes without control characters", "Failure domain of this node"),
+    key("listen.grpc", "ADDRESS:PORT", "Where the gRPC service listens [default: 0.0.0.0:5871]"),
+    switch("listen.grpc_plaintext", "Serve gRPC without TLS"),
+    list(
+        "listen.libp2p",
+        "/ip4|ip6/ADDRESS/tcp/PORT, at most 16",
+        "Where libp2p listens [default: /ip4/0.0.0.0/tcp/5872]",
+    ),
+    key(
+        "listen.admin",
+        "ADDRESS:PORT",
+        "Where /metrics, /healthz, /readyz and /statusz are served, in plain HTTP [default: 127.0.0.1:5873]",
+    ),
+    key(
+        "advertise.grpc",
+        "https://HOST:PORT or http://HOST:PORT",
+        "Where others reach the gRPC service [default: the listen address, or the default route's]",
+    ),
+    list(
+        "advertise.libp2p",
+        "/ip4|ip6/ADDRESS/tcp/PORT, at most 16",
+        "Where others reach libp2p [default: the listen address, or the default route's]",
+    ),
+    key(
+        "limits.cpu_budget_percent",
+        "0.5 to 100, in percent of one core",
+        "CPU that P2P work may use [default: 5]",
+    ),
+    key("limits.slots_per_upstream", "1 to 64", "Requests in flight to one upstream [default: 16]"),
+    key("limits.book_capacity", "16 to 65536", "Nodes whose records are kept [default: 4096]"),
+    key("limits.max_connections", "2 to 4096", "libp2p connections [default: 192]"),
+    key("limits.max_grpc_connections", "4 to 65536", "Inbound gRPC connections [default: 1024]"),
+    key(
+        "limits.requests_per_second",
+        "1 to 1000000",
+        "Requests of all callers together, before the CPU budget lowers it [default: 2000]",
+    ),
+    key(
+        "timing.record_ttl",
+        "5s to 24h",
+        "How long after its death a node is remembered [default: 30m]",
+    ),
+    key("timing.request_timeout", "100ms to 30s", "Time given to an upstream [default: 10s]"),
+    key(
+        "timing.drain_deadline",
+        "0s to 5m",
+        "Time that open requests get when the process is stopped [default: 5s]",
+    ),
+    key(
+        "log.format",
+        "auto, human or json",
+        "How log lines look; auto is human on a terminal [default: auto]",
+    ),
+    key(
+        "log.level",
+        "error, warn, info, debug, trace or a tracing filter",
+        "Which log lines are written [default: info]",
+    ),
+];

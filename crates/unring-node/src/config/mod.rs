@@ -1,0 +1,116 @@
+//! The configuration: file, environment, command line, and the typed values that they add up to.
+
+mod defaults;
+mod error;
+mod keys;
+mod read;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use unring_peer::{GrpcUrl, PeerAddress};
+use unring_rate_governor::CpuBudget;
+
+pub use self::error::ConfigError;
+pub use self::keys::{KEYS, Key};
+pub use self::settings::{Settings, Source};
+
+/// What a node is told at its start. Every value has been checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What people call it.
+    pub name: String,
+    /// Where its identity and its database are.
+    pub data_dir: PathBuf,
+    /// The nodes that it joins.
+    pub upstreams: Vec<GrpcUrl>,
+    /// Whether plaintext is allowed beyond loopback.
+    pub insecure: bool,
+    /// Failure domain; empty when unknown.
+    pub zone: String,
+    /// Where it listens.
+    pub listen: Listen,
+    /// Where others reach it.
+    pub advertise: Advertise,
+    /// What it may use.
+    pub limits: Limits,
+    /// How long things take.
+    pub timing: Timing,
+    /// What it writes.
+    pub log: Log,
+}
+
+/// Where a node listens.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// The gRPC service.
+    pub grpc: SocketAddr,
+    /// Whether gRPC is served without TLS.
+    pub grpc_plaintext: bool,
+    /// libp2p, `/ip4|ip6/ADDRESS/tcp/PORT`; port 0 takes a free one.
+    pub libp2p: Vec<SocketAddr>,
+    /// Metrics and health, in plain HTTP.
+    pub admin: SocketAddr,
+}
+
+/// Where others reach a node; what is not set is derived from where it listens.
+#[derive(Clone, Debug, Default)]
+pub struct Advertise {
+    /// The gRPC service.
+    pub grpc: Option<GrpcUrl>,
+    /// libp2p.
+    pub libp2p: Vec<PeerAddress>,
+}
+
+/// What a node may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// CPU of P2P work.
+    pub cpu_budget: CpuBudget,
+    /// Requests in flight to one upstream.
+    pub slots_per_upstream: NonZeroUsize,
+    /// Nodes whose records are kept.
+    pub book_capacity: NonZeroUsize,
+    /// libp2p connections.
+    pub max_connections: u32,
+    /// Inbound gRPC connections.
+    pub max_grpc_connections: usize,
+    /// Requests a second of all callers together.
+    pub requests_per_second: NonZeroU32,
+}
+
+/// How long things take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// How long a record of this node is valid.
+    pub record_ttl: Duration,
+    /// Time given to an upstream.
+    pub request_timeout: Duration,
+    /// Time that open requests get when the process is stopped.
+    pub drain_deadline: Duration,
+}
+
+/// What a node writes to its log.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// Which lines: a level or a tracing filter.
+    pub level: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Human on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,3 @@
+//! The binary `unring`.
+
+fn main() {}
