@@ -1,7 +1,10 @@
 //! Automation of this workspace. `cargo xtask --help` lists the tasks.
 
 mod codegen;
+mod dev_cluster;
 mod workspace;
+
+use std::ffi::OsString;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -21,10 +24,18 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Start real nodes on loopback, joined in a topology, and check that the laws hold.
+    #[command(disable_help_flag = true)]
+    DevCluster {
+        /// Passed on; --help lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
 }
 
 fn main() -> Result<()> {
     match Args::parse().task {
         Task::Codegen { check } => codegen::run(check),
+        Task::DevCluster { args } => dev_cluster::run(&args),
     }
 }

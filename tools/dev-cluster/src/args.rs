@@ -39,8 +39,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     unring: PathBuf,
     /// The cluster's folder; one cluster at a time
-    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/dev-cluster"))]
+    #[arg(long, default_value_os_t = default_dir())]
     pub(crate) dir: PathBuf,
+}
+
+/// `target/dev-cluster` of this workspace, from wherever it is called.
+fn default_dir() -> PathBuf {
+    let tool = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tool.ancestors().nth(2).unwrap_or(tool).join("target/dev-cluster")
 }
 
 impl Args {
