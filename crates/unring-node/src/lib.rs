@@ -2,5 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod database;
 pub mod identity;
+mod ring_memory;
 pub mod version;

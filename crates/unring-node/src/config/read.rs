@@ -103,7 +103,7 @@ fn limits(s: &Settings) -> Result<Limits, ConfigError> {
     let count = |value: usize| NonZeroUsize::new(value).unwrap_or(NonZeroUsize::MIN);
     let rate = |value: u32| NonZeroU32::new(value).unwrap_or(NonZeroU32::MIN);
     Ok(Limits {
-        cpu_budget: s.parse("limits.cpu_budget_percent", budget)?.unwrap_or_default(),
+        cpu_budget: s.parse("limits.cpu_budget_percent", budget)?.unwrap_or(CpuBudget::DEFAULT),
         slots_per_upstream: count(
             s.parse("limits.slots_per_upstream", integer(1..=64))?
                 .unwrap_or(defaults::SLOTS_PER_UPSTREAM),
