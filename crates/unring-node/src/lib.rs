@@ -4,5 +4,6 @@
 pub mod config;
 pub mod database;
 pub mod identity;
+pub mod log;
 mod ring_memory;
 pub mod version;
