@@ -13,6 +13,9 @@ mod trace;
 mod upstream;
 mod verifier;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::action::{Action, CallFailure, CallId, InboundId, Notice};
 pub use self::book::KeptOut;
 pub use self::config::Config;
