@@ -1,5 +1,7 @@
 //! The state machine of a node. Each event comes with the time; each leaves actions behind.
 
+mod deadline;
+mod onward;
 mod own;
 mod records;
 mod refresh;
