@@ -12,8 +12,9 @@ use dev_cluster::cluster::Stop;
 use dev_cluster::dir::ClusterDir;
 use dev_cluster::error_chain;
 use dev_cluster::report::{Report, Verdict, to_json};
-use dev_cluster::run::{RunError, run};
+use dev_cluster::run::{Plan, run};
 use dev_cluster::screen::Screen;
+use dev_cluster::trigger::GrpcTrigger;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// EX_USAGE of sysexits.h.
@@ -37,13 +38,7 @@ fn main() -> ExitCode {
         }
     };
     let mut screen = if args.json { Screen::stderr() } else { Screen::stdout() };
-    let report = watched_signals()
-        .map_err(|err| format!("signals cannot be watched: {err}"))
-        .and_then(|stop| {
-            let dir = ClusterDir::open(&args.dir).map_err(RunError::from);
-            let report = dir.and_then(|dir| run(&plan, &Arc::new(dir), &stop, None, &mut screen));
-            report.map_err(|err| error_chain(&err))
-        });
+    let report = act(&args, &plan, &mut screen);
     match report.and_then(|report| show(&args, &report, &mut screen).map(|()| report.verdict)) {
         Ok(Verdict::Pass) => ExitCode::SUCCESS,
         Ok(Verdict::Fail) => ExitCode::FAILURE,
@@ -52,6 +47,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn act(args: &Args, plan: &Plan, screen: &mut Screen) -> Result<Report, String> {
+    let stop = watched_signals().map_err(|err| format!("signals cannot be watched: {err}"))?;
+    let mut trigger = GrpcTrigger::new().map_err(|err| error_chain(&err))?;
+    let dir = ClusterDir::open(&args.dir).map_err(|err| error_chain(&err))?;
+    run(plan, &Arc::new(dir), &stop, &mut trigger, screen).map_err(|err| error_chain(&err))
 }
 
 /// A stop that Ctrl-C, SIGTERM and the end of the terminal ask for.

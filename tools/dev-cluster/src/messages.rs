@@ -62,16 +62,17 @@ impl MessageTally {
         self.dearest.as_ref()
     }
 
-    /// The messages of a request that is still listed, whoever its origin is.
-    pub fn messages_of(&self, request_id: &str) -> Option<u64> {
-        let mut same = self.open.iter().filter(|((_, id), _)| id == request_id).peekable();
-        same.peek()?;
-        Some(same.map(|(_, sent_by)| sent_by.values().sum::<u64>()).sum())
+    /// The requests of this origin that are still listed: their ids and messages.
+    pub fn requests_of(&self, origin: &str) -> BTreeMap<&str, u64> {
+        let own = self.open.iter().filter(|((from, _), _)| from == origin);
+        own.map(|((_, id), sent_by)| (id.as_str(), sent_by.values().sum())).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::MessageTally;
     use crate::statusz::Recent;
 
@@ -84,10 +85,8 @@ mod tests {
         let mut tally = MessageTally::default();
         let (a, b) = ([recent("a", "1", 2), recent("b", "2", 1)], [recent("a", "1", 1)]);
         tally.record([(0, &a[..]), (1, &b[..])]);
-        assert_eq!(
-            (tally.messages_of("1"), tally.messages_of("2"), tally.messages_of("3")),
-            (Some(3), Some(1), None)
-        );
+        assert_eq!(tally.requests_of("a"), BTreeMap::from([("1", 3)]));
+        assert_eq!(tally.requests_of("b"), BTreeMap::from([("2", 1)]));
         let dearest = tally.dearest().unwrap();
         assert_eq!((dearest.request.1.as_str(), dearest.messages()), ("1", 3));
         assert_eq!(Vec::from_iter(&dearest.sent_by), [(&0, &2), (&1, &1)]);
@@ -98,9 +97,9 @@ mod tests {
         let mut tally = MessageTally::default();
         tally.record([(0, &[recent("a", "1", 2)][..]), (1, &[recent("a", "1", 1)])]);
         tally.record([(0, &[][..]), (1, &[recent("a", "1", 3)])]);
-        assert_eq!(tally.messages_of("1"), Some(5));
+        assert_eq!(tally.requests_of("a"), BTreeMap::from([("1", 5)]));
         tally.record([(0, &[][..]), (1, &[])]);
-        assert_eq!(tally.messages_of("1"), None);
+        assert!(tally.requests_of("a").is_empty());
         assert_eq!(tally.dearest().unwrap().messages(), 5, "the dearest one is never forgotten");
     }
 

@@ -1,5 +1,6 @@
 //! One run: start, watch, trigger, end, judge, report.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,10 +10,11 @@ use crate::cluster::{Cluster, Setup, StartError, Stop};
 use crate::dir::{ClusterDir, DirError};
 use crate::error_chain;
 use crate::logs::{self, LogSummary};
+use crate::messages::RequestKey;
 use crate::report::{InOrder, NodeReport, Report, Verdict, to_json};
 use crate::screen::Screen;
 use crate::talk;
-use crate::trigger::{self, Trigger};
+use crate::trigger::{self, Fired, Trigger};
 use crate::verdict::{self, NodeObserved, Observed};
 use crate::watch::{NodeWatch, Watch, look};
 
@@ -63,14 +65,20 @@ pub fn run(
     plan: &Plan,
     dir: &Arc<ClusterDir>,
     stop: &Stop,
-    trigger: Option<&mut dyn Trigger>,
+    trigger: &mut dyn Trigger,
     screen: &mut Screen,
 ) -> Result<Report, RunError> {
     let report = match Cluster::start(dir, &plan.setup, stop) {
-        Ok(cluster) => {
-            Run { plan, stop, screen, cluster, began: Instant::now(), failures: Vec::new() }
-                .watch(trigger)?
+        Ok(cluster) => Run {
+            plan,
+            stop,
+            screen,
+            cluster,
+            began: Instant::now(),
+            failures: Vec::new(),
+            answered: 0,
         }
+        .watch(trigger)?,
         Err(err) => not_started(plan, &err),
     };
     dir.write("report.json", &to_json(&report)?)?;
@@ -84,10 +92,12 @@ struct Run<'a> {
     cluster: Cluster,
     began: Instant,
     failures: Vec<String>,
+    /// Triggers that were answered.
+    answered: usize,
 }
 
 impl Run<'_> {
-    fn watch(mut self, mut trigger: Option<&mut (dyn Trigger + '_)>) -> Result<Report, RunError> {
+    fn watch(mut self, trigger: &mut dyn Trigger) -> Result<Report, RunError> {
         let dir = Arc::clone(self.cluster.dir());
         dir.write("cluster.json", &to_json(&talk::endpoints(&self.cluster))?)?;
         let client = talk::client_cert(&self.plan.setup.unring, dir.path());
@@ -100,7 +110,7 @@ impl Run<'_> {
 
         let mut watch = Watch::new(self.cluster.nodes().len());
         self.look(&mut watch);
-        self.trigger(&mut watch, trigger.as_deref_mut(), 0);
+        self.trigger(&mut watch, trigger, 0);
         let end = self.plan.watch_for;
         let last_triggers = end.map(|end| end - LAST_TRIGGERS.min(end / 4));
         self.watch_until(&mut watch, last_triggers);
@@ -138,37 +148,44 @@ impl Run<'_> {
     }
 
     /// Sends the triggers of one batch, of which the first `skipped` nodes had their turn in an earlier one.
-    fn trigger(
-        &mut self,
-        watch: &mut Watch,
-        trigger: Option<&mut (dyn Trigger + '_)>,
-        skipped: usize,
-    ) {
-        let Some(trigger) = trigger else { return };
+    fn trigger(&mut self, watch: &mut Watch, trigger: &mut dyn Trigger, skipped: usize) {
         let mut sent = 0;
         while sent < self.plan.triggers && !watch.all_ended() {
             let count = TRIGGERS_PER_LOOK.min(self.plan.triggers - sent);
+            let before = self.own_requests(watch);
             let fired = trigger::fire(&self.cluster, trigger, skipped + sent, count);
             sent += count;
             self.look(watch);
-            for fired in fired {
-                let Some(node) = self.cluster.nodes().get(fired.node) else { continue };
-                match fired.answer {
-                    Ok(id) => {
-                        let messages = watch.messages().messages_of(&id);
-                        let messages = messages.map_or("no message".to_owned(), |sent| format!("{sent} messages"));
-                        self.screen.note(&format!("trigger at {}: {messages}", node.name()));
-                    }
-                    Err(error) => self.failures.push(format!(
-                        "{} did not answer a ListPeers with SCOPE_RECURSIVE, expected an answer within its deadline: \
-                         {error}; see exchange in {} and {}",
-                        node.name(),
-                        node.status_file().display(),
-                        node.log().display()
-                    )),
-                }
+            let answered = fired.iter().filter(|fired| fired.error.is_none()).count();
+            self.answered += answered;
+            let mut costs = self.own_requests(watch);
+            costs.retain(|request, _| !before.contains_key(request));
+            let costs: Vec<String> = costs.values().map(u64::to_string).collect();
+            let costs = if costs.is_empty() { "none".to_owned() } else { costs.join(", ") };
+            self.screen
+                .note(&format!("{answered} of {count} triggers were answered; messages: {costs}"));
+            for Fired { node, error } in fired {
+                let (Some(node), Some(error)) = (self.cluster.nodes().get(node), error) else {
+                    continue;
+                };
+                self.failures.push(format!(
+                    "{} did not answer a ListPeers with SCOPE_RECURSIVE, expected an answer within its deadline: \
+                     {error}; see exchange in {} and {}",
+                    node.name(),
+                    node.status_file().display(),
+                    node.log().display()
+                ));
             }
         }
+    }
+
+    /// Requests that started at one of the nodes and are still listed: their messages by origin and id.
+    fn own_requests(&self, watch: &Watch) -> BTreeMap<RequestKey, u64> {
+        let requests = self.cluster.peer_ids().iter().flat_map(|origin| {
+            let own = watch.messages().requests_of(origin);
+            own.into_iter().map(|(id, messages)| ((origin.clone(), id.to_owned()), messages))
+        });
+        requests.collect()
     }
 
     fn finish(mut self, watch: &Watch, ran: Duration) -> Result<Report, RunError> {
@@ -208,8 +225,13 @@ impl Run<'_> {
             .map(|((observed, seen), node)| (node.name().to_owned(), numbers(seen, &observed.log)));
         let per_node = InOrder(per_node.collect());
         let topology = self.cluster.topology().clone();
-        let observed =
-            Observed { topology, ran, nodes, dearest: watch.messages().dearest().cloned() };
+        let observed = Observed {
+            topology,
+            ran,
+            nodes,
+            triggered: self.answered,
+            dearest: watch.messages().dearest().cloned(),
+        };
         let judgement = verdict::judge(&observed);
         let failures = [self.failures, judgement.failures].concat();
         Ok(Report {
@@ -234,6 +256,7 @@ fn not_started(plan: &Plan, error: &StartError) -> Report {
         topology: topology.clone(),
         ran: Duration::ZERO,
         nodes: Vec::new(),
+        triggered: 0,
         dearest: None,
     };
     // Nothing was seen; what was expected is still known.

@@ -30,6 +30,8 @@ pub struct Observed {
     pub ran: Duration,
     /// The nodes, in the order of the topology.
     pub nodes: Vec<NodeObserved>,
+    /// How many requests from outside were answered.
+    pub triggered: usize,
     /// The request that cost most.
     pub dearest: Option<RequestCost>,
 }
@@ -134,8 +136,19 @@ fn processes(observed: &Observed, failures: &mut Vec<String>) {
 }
 
 fn messages(observed: &Observed, failures: &mut Vec<String>) -> u64 {
-    let Some(dearest) = &observed.dearest else { return 0 };
-    let (messages, joins) = (dearest.messages(), observed.topology.joins());
+    let joins = observed.topology.joins();
+    let Some(dearest) = &observed.dearest else {
+        // A node without a join has nobody to send to and nothing to list.
+        if observed.triggered > 0 && joins > 0 {
+            failures.push(format!(
+                "no node lists any of {} requests that were answered, expected each of them, or else their messages \
+                 cannot be counted; see exchange.recent in statusz.json of each node",
+                observed.triggered
+            ));
+        }
+        return 0;
+    };
+    let messages = dearest.messages();
     if usize::try_from(messages).is_ok_and(|messages| messages <= joins) {
         return messages;
     }

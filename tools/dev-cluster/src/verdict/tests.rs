@@ -66,7 +66,7 @@ fn perfect(topology: Topology, rings: &[&[usize]]) -> Observed {
     let nodes = (0..topology.nodes.len()).map(node).collect();
     let sent_by = (0..topology.joins()).map(|node| (node, 1)).collect();
     let dearest = Some(RequestCost { request: ("peer-1".into(), "00ff".into()), sent_by });
-    Observed { topology, ran: Duration::from_secs(12), nodes, dearest }
+    Observed { topology, ran: Duration::from_secs(12), nodes, triggered: 6, dearest }
 }
 
 fn ring_of_three() -> Observed {
@@ -124,6 +124,20 @@ fn a_request_that_costs_more_messages_than_joins() {
         ],
     );
     assert_eq!(judgement.invariants.messages_per_trigger_max, 4);
+}
+
+#[test]
+fn requests_that_nobody_lists() {
+    check(
+        |observed| observed.dearest = None,
+        &[
+            "no node lists any of 6 requests that were answered, expected each of them, or else their messages cannot \
+           be counted; see exchange.recent in statusz.json of each node",
+        ],
+    );
+    let mut alone = perfect(Shape::Line.build(1, 0), &[]);
+    alone.dearest = None;
+    assert_eq!(judge(&alone).failures, [] as [&str; 0], "it has nobody to send to");
 }
 
 #[test]

@@ -10,8 +10,10 @@ use serde_json::Value;
 
 use crate::fake_node;
 
+/// The command without triggers, which a stand-in node does not answer.
 fn command(dir: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dev-cluster"));
+    command.args(["--triggers", "0"]);
     command.arg("--unring").arg(fake_node::program()).arg("--dir").arg(dir).args(words);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -153,6 +155,25 @@ fn a_law_that_does_not_hold_fails_the_run() {
     }
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(stdout.contains("FAIL: ") && stdout.contains("  - a does not know b"), "{stdout}");
+}
+
+#[test]
+fn real_calls_to_nodes_without_grpc_fail_the_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dev-cluster"));
+    command.arg("--unring").arg(fake_node::program()).arg("--dir").arg(dir.path());
+    let output =
+        command.args(["--nodes", "1", "--triggers", "1", "--for", "100ms"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let report = json(&dir.path().join("report.json"));
+    let failures = report["failures"].as_array().unwrap();
+    assert_eq!(failures.len(), 2, "one at the beginning and one at the end: {failures:?}");
+    let failure = failures[0].as_str().unwrap();
+    let start = "node-1 did not answer a ListPeers with SCOPE_RECURSIVE, expected an answer within its deadline: \
+                 it cannot be reached: https://127.0.0.1:";
+    assert!(failure.starts_with(start) && failure.contains("onnection refused"), "{failure}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("0 of 1 triggers were answered; messages: none"), "{stdout}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod command;
 mod fake_node;
+mod grpc;
 mod triggers;
 
 use std::path::Path;

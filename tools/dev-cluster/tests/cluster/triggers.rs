@@ -20,9 +20,9 @@ struct Notes {
 }
 
 impl Trigger for Notes {
-    fn fire(&mut self, grpc_url: &str) -> Result<String, TriggerError> {
+    fn fire(&mut self, grpc_url: &str) -> Result<(), TriggerError> {
         self.called.push(grpc_url.to_owned());
-        if self.deaf { Err("deadline exceeded".into()) } else { Ok("01".to_owned()) }
+        if self.deaf { Err("deadline exceeded".into()) } else { Ok(()) }
     }
 }
 
@@ -32,7 +32,7 @@ fn run_with(triggers: usize, notes: &mut Notes) -> (Report, Vec<String>) {
     let plan = Plan { setup, seed: 0, watch_for: Some(Duration::from_millis(200)), triggers };
     let folder = Arc::new(ClusterDir::open(dir.path()).unwrap());
     let mut screen = Screen::new(Box::new(std::io::sink()), None);
-    let report = run(&plan, &folder, &Stop::default(), Some(notes), &mut screen).unwrap();
+    let report = run(&plan, &folder, &Stop::default(), notes, &mut screen).unwrap();
     let text = std::fs::read_to_string(dir.path().join("cluster.json")).unwrap();
     let cluster: serde_json::Value = serde_json::from_str(&text).unwrap();
     let urls = ["node-1", "node-2", "node-3"]
