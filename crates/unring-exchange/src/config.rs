@@ -44,6 +44,15 @@ pub const RING_BACKOFF_MAX: Duration = Duration::from_secs(5 * 60);
 /// The least time worth giving an upstream.
 pub const MIN_CALL_TIMEOUT: Duration = Duration::from_millis(50);
 
+/// The longest that a request waits for upstreams, whatever time its caller has: it holds a slot of each.
+pub const MAX_REQUEST_TIME: Duration = Duration::from_secs(60);
+
+/// After how long asking again is worth it when no slot was free: the requests that hold them take about as long.
+pub const BUSY_RETRY: Duration = Duration::from_secs(1);
+
+/// The longest pause that is passed on from an upstream's answer: as long as a failure is cached.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
+
 /// How much earlier a node answers than its own caller gives up, at most; an eighth of the time when that is less.
 pub const MAX_ANSWER_MARGIN: Duration = Duration::from_millis(100);
 

@@ -15,7 +15,7 @@ pub struct Counters {
     pub loops: u64,
     /// Mentions of us in a path without a valid stamp: forged, or stamped before our restart.
     pub forged_stamps: u64,
-    /// Answers without a forward because no slot was free.
+    /// Requests that some upstream was not asked because no slot was free there, or because too many were waiting.
     pub busy: u64,
     /// Answers from the book because the CPU budget was used up.
     pub degraded: u64,

@@ -1,6 +1,6 @@
 //! The state machine of a node. Each event comes with the time; each leaves actions behind.
 
-mod deadline;
+pub(crate) mod deadline;
 mod onward;
 mod own;
 mod records;

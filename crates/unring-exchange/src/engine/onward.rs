@@ -46,6 +46,9 @@ impl<V: Verifier> Engine<V> {
             self.counters.duplicates += 1;
             return Ok(Onward::Stay(Some(Incomplete::Duplicate)));
         }
+        if self.upstreams.is_empty() {
+            return Ok(Onward::Stay(None));
+        }
         let Some(forwarded) = trace.forwarded(&self.stamp_key, me) else {
             self.counters.hop_limit += 1;
             return Ok(Onward::Stay(Some(Incomplete::HopLimit)));

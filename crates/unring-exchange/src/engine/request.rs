@@ -7,8 +7,8 @@ use unring_peer::PeerId;
 
 use crate::action::{CallId, InboundId};
 use crate::book::Introducer;
-use crate::config::MIN_CALL_TIMEOUT;
-use crate::engine::deadline::{call_timeout, margin};
+use crate::config::{BUSY_RETRY, MAX_REQUEST_TIME, MIN_CALL_TIMEOUT};
+use crate::engine::deadline::{answer_within, call_timeout};
 use crate::engine::onward::Onward;
 use crate::engine::response::Purpose;
 use crate::engine::{Engine, Now};
@@ -50,6 +50,8 @@ pub(crate) struct Pending {
     pub(crate) request_id: RequestId,
     pub(crate) incomplete: BTreeSet<Incomplete>,
     pub(crate) upstreams: Vec<UpstreamOutcome>,
+    /// The longest pause that an upstream asked for.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +77,7 @@ impl<V: Verifier> Engine<V> {
         if let Some(trace) = &trace {
             trace.check(caller).inspect_err(|_| self.counters.invalid_traces += 1)?;
         }
+        let budget = budget.min(MAX_REQUEST_TIME);
         if let Some(caller) = caller {
             self.detector.caller_seen(now.mono, &caller);
         }
@@ -106,6 +109,7 @@ impl<V: Verifier> Engine<V> {
                 if let Disposition::Answered(answer) = &mut answered {
                     answer.incomplete.extend(unreached.iter().map(|(why, _)| *why));
                     answer.upstreams.extend(unreached.into_iter().map(|(_, outcome)| outcome));
+                    answer.retry_after = retry_after(&answer.incomplete, None);
                 }
                 Ok(answered)
             }
@@ -164,10 +168,11 @@ impl<V: Verifier> Engine<V> {
             asker,
             max_peers,
             calls,
-            answer_at: now.mono + budget.saturating_sub(margin(budget)),
+            answer_at: now.mono + answer_within(budget),
             request_id: trace.request_id,
             incomplete: unreached.iter().map(|(why, _)| *why).collect(),
             upstreams: unreached.into_iter().map(|(_, outcome)| outcome).collect(),
+            retry_after: None,
         };
         self.pending.insert(inbound, pending);
         inbound
@@ -185,9 +190,15 @@ impl<V: Verifier> Engine<V> {
         let mut answer = self.answer(now, caller, max_peers);
         answer.request_id = request_id;
         answer.incomplete.extend(why);
-        if why == Some(Incomplete::Busy) {
-            answer.retry_after = Some(MIN_CALL_TIMEOUT);
-        }
         Disposition::Answered(Box::new(answer))
     }
+}
+
+/// When asking again is worth it: when a slot may be free, or when an upstream says so.
+pub(crate) fn retry_after(
+    incomplete: &BTreeSet<Incomplete>,
+    upstreams: Option<Duration>,
+) -> Option<Duration> {
+    let busy = incomplete.contains(&Incomplete::Busy).then_some(BUSY_RETRY);
+    busy.max(upstreams)
 }

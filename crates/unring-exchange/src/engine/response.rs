@@ -6,7 +6,8 @@ use unring_peer::PeerId;
 
 use crate::action::{Action, CallFailure, CallId, InboundId};
 use crate::book::Introducer;
-use crate::engine::request::{Asker, Pending};
+use crate::config::MAX_RETRY_AFTER;
+use crate::engine::request::{Asker, Pending, retry_after};
 use crate::engine::{Engine, Now};
 use crate::message::{Incomplete, OutboundRequest, RemoteAnswer, UpstreamOutcome};
 use crate::upstream::UpstreamId;
@@ -55,37 +56,35 @@ impl<V: Verifier> Engine<V> {
         result: Result<RemoteAnswer, CallFailure>,
         fresh: bool,
     ) {
+        let address = self.address_of_call(call);
         let Some(Call { upstream, purpose }) = self.calls.remove(&call) else { return };
         if let (Purpose::Forward(_), Some(upstream)) = (purpose, self.upstreams.get_mut(&upstream))
         {
             upstream.release();
         }
-        let (result, incomplete) = match result {
+        let (result, incomplete, retry_after) = match result {
             Ok(answer) => {
                 self.observe(now, upstream, answer.responder, fresh);
                 let records = answer.records.len();
                 self.counters.records_invalid += answer.refused as u64;
                 let introducer = Introducer { peer: Some(answer.responder), stream: None };
                 self.accept_all(now, answer.records, introducer);
-                (Ok((answer.responder, records)), answer.incomplete)
+                (Ok((answer.responder, records)), answer.incomplete, answer.retry_after)
             }
             Err(failure) => {
                 // A failed probe says nothing about requests; the stream's own state tells when to try again.
                 if purpose != Purpose::Probe {
                     self.note_failure(now, upstream, &failure.reason);
                 }
-                (Err(failure.reason), [Incomplete::UpstreamFailed].into())
+                (Err(failure.reason), [Incomplete::UpstreamFailed].into(), None)
             }
         };
         let Purpose::Forward(inbound) = purpose else { return };
-        let address = self
-            .upstreams
-            .get(&upstream)
-            .map(|upstream| upstream.address.clone())
-            .unwrap_or_default();
         let Some(pending) = self.pending.get_mut(&inbound) else { return };
         pending.calls.remove(&call);
         pending.incomplete.extend(incomplete);
+        pending.retry_after =
+            pending.retry_after.max(retry_after.map(|pause| pause.min(MAX_RETRY_AFTER)));
         pending.upstreams.push(match result {
             Ok((peer, records)) => {
                 UpstreamOutcome { address, peer: Some(peer), records, error: None }
@@ -97,18 +96,28 @@ impl<V: Verifier> Engine<V> {
         }
     }
 
+    fn address_of_call(&self, call: CallId) -> String {
+        let call = self.calls.get(&call);
+        let upstream = call.and_then(|call| self.upstreams.get(&call.upstream));
+        upstream.map(|upstream| upstream.address.clone()).unwrap_or_default()
+    }
+
     /// Answers a pending request with what there is.
     pub(crate) fn finish(&mut self, now: Now, inbound: InboundId) {
         let Some(pending) = self.pending.remove(&inbound) else { return };
-        let Pending { asker, max_peers, calls, request_id, mut incomplete, upstreams, .. } =
-            pending;
-        if !calls.is_empty() {
+        let Pending { asker, max_peers, calls, request_id, .. } = pending;
+        let Pending { mut incomplete, mut upstreams, .. } = pending;
+        for call in calls {
             incomplete.insert(Incomplete::UpstreamFailed);
+            let error = Some("no answer in time".to_owned());
+            let address = self.address_of_call(call);
+            upstreams.push(UpstreamOutcome { address, peer: None, records: 0, error });
         }
         let Asker::Caller(caller) = asker else { return };
         self.counters.served += 1;
         let mut answer = self.answer(now, caller, max_peers);
         answer.request_id = Some(request_id);
+        answer.retry_after = retry_after(&incomplete, pending.retry_after);
         answer.incomplete = incomplete;
         answer.upstreams = upstreams;
         self.actions.push(Action::Answer { inbound, answer });

@@ -1,4 +1,6 @@
 //! One engine under test: each rule of the protocol, and what happens at each bound.
 
+mod deadlines;
+mod slots;
 mod support;
 mod trace_rules;
