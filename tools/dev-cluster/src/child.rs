@@ -119,7 +119,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use rustix::io::Errno;
-    use rustix::process::{Pid, test_kill_process};
+    use rustix::process::{Pid, getpgid, test_kill_process};
 
     use super::ChildGuard;
 
@@ -146,6 +146,13 @@ mod tests {
         assert_eq!(child.exited(), Some(exit), "an exit is remembered");
         child.terminate();
         assert_eq!(child.kill(true).unwrap(), exit, "nothing is sent to a process that has ended");
+    }
+
+    #[test]
+    fn a_ctrl_c_on_the_terminal_does_not_reach_it() {
+        let child = sleeping();
+        let pid = Pid::from_raw(i32::try_from(child.pid()).unwrap());
+        assert_eq!(getpgid(pid).ok(), pid, "it leads a process group of its own");
     }
 
     #[test]

@@ -252,7 +252,9 @@ fn wait_until_ready(
             if let Some(exit) = node.exited() {
                 return Err(exited(node, exit));
             }
-            match ready_as(node) {
+            // Nodes that hang would hold up a stop by their timeouts.
+            let ready = if stop.is_wanted() { Err(String::new()) } else { ready_as(node) };
+            match ready {
                 Ok(id) => *peer_id = id,
                 Err(reason) => late.push((&*node, reason)),
             }

@@ -38,8 +38,9 @@ fn main() -> ExitCode {
         }
     };
     let mut screen = if args.json { Screen::stderr() } else { Screen::stdout() };
-    let report = act(&args, &plan, &mut screen);
-    match report.and_then(|report| show(&args, &report, &mut screen).map(|()| report.verdict)) {
+    let verdict = act(&args, &plan, &mut screen)
+        .and_then(|report| show(&args, &report, &mut screen).map(|()| report.verdict));
+    match verdict {
         Ok(Verdict::Pass) => ExitCode::SUCCESS,
         Ok(Verdict::Fail) => ExitCode::FAILURE,
         Err(error) => {

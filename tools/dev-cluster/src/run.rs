@@ -115,10 +115,7 @@ impl Run<'_> {
         let last_triggers = end.map(|end| end - LAST_TRIGGERS.min(end / 4));
         self.watch_until(&mut watch, last_triggers);
         self.trigger(&mut watch, trigger, self.plan.triggers);
-        self.watch_until(
-            &mut watch,
-            end.filter(|_| !self.stop.is_wanted()).or(Some(Duration::ZERO)),
-        );
+        self.watch_until(&mut watch, end);
         for _ in 0..LAST_LOOKS {
             self.look(&mut watch);
             if watch.nodes().iter().all(|node| node.error.is_none() || node.exit.is_some()) {
@@ -147,13 +144,14 @@ impl Run<'_> {
         self.screen.show(self.cluster.topology(), watch, self.began.elapsed());
     }
 
-    /// Sends the triggers of one batch, of which the first `skipped` nodes had their turn in an earlier one.
+    /// Sends the triggers of one batch, of which the first `skipped` nodes had their turn in an earlier one. A stop
+    /// ends it.
     fn trigger(&mut self, watch: &mut Watch, trigger: &mut dyn Trigger, skipped: usize) {
         let mut sent = 0;
-        while sent < self.plan.triggers && !watch.all_ended() {
+        while sent < self.plan.triggers && !self.stop.is_wanted() && !watch.all_ended() {
             let count = TRIGGERS_PER_LOOK.min(self.plan.triggers - sent);
             let before = self.own_requests(watch);
-            let fired = trigger::fire(&self.cluster, trigger, skipped + sent, count);
+            let fired = trigger::fire(&self.cluster, trigger, skipped + sent, count, self.stop);
             sent += count;
             self.look(watch);
             let answered = fired.iter().filter(|fired| fired.error.is_none()).count();
@@ -162,8 +160,10 @@ impl Run<'_> {
             costs.retain(|request, _| !before.contains_key(request));
             let costs: Vec<String> = costs.values().map(u64::to_string).collect();
             let costs = if costs.is_empty() { "none".to_owned() } else { costs.join(", ") };
-            self.screen
-                .note(&format!("{answered} of {count} triggers were answered; messages: {costs}"));
+            self.screen.note(&format!(
+                "{answered} of {} triggers were answered; messages: {costs}",
+                fired.len()
+            ));
             for Fired { node, error } in fired {
                 let (Some(node), Some(error)) = (self.cluster.nodes().get(node), error) else {
                     continue;
@@ -190,10 +190,11 @@ impl Run<'_> {
 
     fn finish(mut self, watch: &Watch, ran: Duration) -> Result<Report, RunError> {
         for (node, seen) in self.cluster.nodes().iter().zip(watch.nodes()) {
-            self.cluster.dir().write(
-                &format!("{}/statusz.json", node.name()),
-                &String::from_utf8_lossy(&seen.last.json),
-            )?;
+            if let Err(err) = std::fs::write(node.status_file(), &seen.last.json) {
+                let file = node.status_file();
+                self.failures
+                    .push(format!("{} cannot be written: {err}; see its folder", file.display()));
+            }
         }
         let exits = self.cluster.stop().unwrap_or_else(|err| {
             self.failures

@@ -1,15 +1,26 @@
 //! How a person or a script talks to the nodes.
 
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use crate::child::ChildGuard;
 use crate::cluster::Cluster;
+use crate::logs;
 use crate::node_config;
 use crate::node_process::without_unring_variables;
 use crate::report::{Endpoint, InOrder};
 
 /// The service and the method that a first call tries.
 const METHOD: &str = "unring.peeraddr.v1.PeerAddrService/GetTopology";
+
+/// What `unring client-cert` writes. It may refuse to overwrite an earlier run's.
+const CLIENT_FILES: [&str; 2] = ["client.pem", "client.key"];
+
+/// A key pair and a file take milliseconds; a program that hangs must not hold up the run.
+const CLIENT_CERT_WITHIN: Duration = Duration::from_secs(10);
 
 /// The endpoints of all nodes, for `cluster.json`.
 pub fn endpoints(cluster: &Cluster) -> InOrder<Endpoint> {
@@ -37,15 +48,24 @@ pub fn endpoints(cluster: &Cluster) -> InOrder<Endpoint> {
 /// What went wrong, for people.
 pub fn client_cert(unring: &Path, cluster: &Path) -> Result<PathBuf, String> {
     let out = cluster.join("client");
+    for file in CLIENT_FILES {
+        match fs::remove_file(out.join(file)) {
+            Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err.to_string()),
+            _ => {}
+        }
+    }
+    let log = cluster.join("client-cert.log");
+    let stderr = File::create(&log).map_err(|err| format!("{}: {err}", log.display()))?;
     let mut command = Command::new(unring);
     command.arg("client-cert").arg("--out").arg(&out);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
     without_unring_variables(&mut command);
-    let output = command.output().map_err(|err| err.to_string())?;
-    match output.status.success() {
+    let mut child = ChildGuard::spawn(&mut command).map_err(|err| err.to_string())?;
+    let exit =
+        child.wait_until(Instant::now() + CLIENT_CERT_WITHIN).map_err(|err| err.to_string())?;
+    match exit.status.success() {
         true => Ok(out),
-        false => {
-            Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()))
-        }
+        false => Err(format!("{exit}: {}", logs::tail(&log, 3))),
     }
 }
 
@@ -64,8 +84,8 @@ pub fn how_to(cluster: &Cluster, client: Option<&Path>) -> String {
             (false, _) => lines.push(format!("  grpcurl -plaintext {grpc} {METHOD}")),
             (true, Some(client)) => lines.push(format!(
                 "  grpcurl -insecure -cert {} -key {} {grpc} {METHOD}",
-                quoted(&client.join("client.pem")),
-                quoted(&client.join("client.key")),
+                quoted(&client.join(CLIENT_FILES[0])),
+                quoted(&client.join(CLIENT_FILES[1])),
             )),
             // Without a certificate no call would be answered.
             (true, None) => {}
@@ -89,7 +109,16 @@ fn quoted(path: &Path) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::quoted;
+    use super::{client_cert, quoted};
+
+    #[test]
+    fn a_program_that_writes_no_certificate_is_named_with_what_it_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = client_cert(Path::new("/bin/cat"), dir.path()).unwrap_err();
+        assert!(error.starts_with("exit code 1: ") && error.contains("--out"), "{error}");
+        let error = client_cert(Path::new("/no/unring"), dir.path()).unwrap_err();
+        assert!(error.contains("No such file"), "{error}");
+    }
 
     #[test]
     fn a_path_survives_the_shell() {

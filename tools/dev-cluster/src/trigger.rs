@@ -9,7 +9,7 @@ use unring_exchange::{OutboundRequest, Scope};
 use unring_peer::{GrpcUrl, Identity, InvalidGrpcUrl};
 use unring_peer_addr::{CallError, Client, ConnectError, TlsError, TlsIdentity, UrlConnector};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Stop};
 use crate::error_chain;
 use crate::node_config;
 
@@ -40,15 +40,21 @@ pub struct Fired {
     pub error: Option<String>,
 }
 
-/// Sends `count` triggers one after another, round robin from the node at `first`.
+/// Sends `count` triggers one after another, round robin from the node at `first`, or fewer when a stop comes first.
 pub fn fire(
     cluster: &Cluster,
     trigger: &mut dyn Trigger,
     first: usize,
     count: usize,
+    stop: &Stop,
 ) -> Vec<Fired> {
     let nodes: Vec<_> = cluster.nodes().iter().zip(&cluster.topology().nodes).enumerate().collect();
-    let turns = nodes.iter().cycle().skip(first % nodes.len().max(1)).take(count);
+    let turns = nodes
+        .iter()
+        .cycle()
+        .skip(first % nodes.len().max(1))
+        .take(count)
+        .take_while(|_| !stop.is_wanted());
     let fired = turns.map(|&(node, (process, spec))| {
         let answer = trigger.fire(&node_config::grpc_url(spec, process.ports()));
         Fired { node, error: answer.err().map(|err| error_chain(&*err)) }
