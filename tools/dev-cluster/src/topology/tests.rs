@@ -76,6 +76,14 @@ fn a_file_names_nodes_urls_and_extra_configuration() {
 }
 
 #[test]
+fn the_file_of_the_readme_is_one() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("```toml\n").unwrap();
+    let topology = Topology::from_toml("README", rest.split_once("```").unwrap().0).unwrap();
+    assert_eq!((topology.nodes.len(), topology.joins()), (2, 2));
+}
+
+#[test]
 fn a_file_that_makes_no_sense_is_refused() {
     let check = |text: &str, expected: &str| {
         let error: FileError = Topology::from_toml("my.toml", text).unwrap_err();
