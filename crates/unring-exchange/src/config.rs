@@ -27,6 +27,13 @@ pub const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 /// How often a join on a ring is looked at again once its window is full.
 pub const PROBE_AGAIN: Duration = Duration::from_secs(5 * 60);
 
+/// Probes of one upstream that wait for an answer at once: as many as one window needs.
+pub const MAX_PROBES: usize = TARGET_WINDOW;
+
+/// How long a stream has to last until its end counts as the first failure again: one that ends as soon as it is open
+/// is opened ever more rarely.
+pub const STABLE_STREAM: Duration = Duration::from_secs(30);
+
 /// How long a record from downstream is held before it is sent upstream: when the upstream sends it meanwhile, it knows
 /// it, and in a ring it always does.
 pub const UPSTREAM_HOLD: Duration = Duration::from_millis(200);
@@ -46,6 +53,10 @@ pub const MIN_CALL_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// The longest that a request waits for upstreams, whatever time its caller has: it holds a slot of each.
 pub const MAX_REQUEST_TIME: Duration = Duration::from_secs(60);
+
+/// An upstream that was given less time than this and did not answer in it has not failed: callers decide how little
+/// time there is, and must not be able to have an upstream left alone.
+pub const FAIR_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// After how long asking again is worth it when no slot was free: the requests that hold them take about as long.
 pub const BUSY_RETRY: Duration = Duration::from_secs(1);

@@ -9,7 +9,8 @@ use unring_peer::{Join, PeerId, UnixMillis};
 
 use crate::backoff::{Backoff, jitter};
 use crate::config::{
-    PROBE_AGAIN, PROBE_INTERVAL, RING_BACKOFF_MAX, RING_BACKOFF_MIN, TARGET_WINDOW,
+    MAX_PROBES, PROBE_AGAIN, PROBE_INTERVAL, RING_BACKOFF_MAX, RING_BACKOFF_MIN, STABLE_STREAM,
+    TARGET_WINDOW,
 };
 use crate::stream::StreamId;
 
@@ -56,9 +57,16 @@ pub(crate) struct Upstream {
     /// A failure is cached until then: no request goes there.
     failed_until: Option<Duration>,
     pub(crate) link: Link,
+    /// The `seq` of our record that went with the request to open a stream.
+    pub(crate) offered_seq: u64,
+    link_backoff: Backoff,
+    /// Since when its stream is open.
+    open_since: Option<Duration>,
     pub(crate) last: Option<(Duration, LastResult)>,
     /// When the address is looked at again because it is on a ring.
     pub(crate) probe_at: Option<Duration>,
+    probes: usize,
+    probe_backoff: Backoff,
     ring_pause: Duration,
     ring_until: Option<Duration>,
 }
@@ -73,8 +81,13 @@ impl Upstream {
             backoff: Backoff::default(),
             failed_until: None,
             link: Link::Waiting { until: first_attempt },
+            offered_seq: 0,
+            link_backoff: Backoff::default(),
+            open_since: None,
             last: None,
             probe_at: None,
+            probes: 0,
+            probe_backoff: Backoff::default(),
             ring_pause: RING_BACKOFF_MIN,
             ring_until: None,
         }
@@ -127,18 +140,45 @@ impl Upstream {
         self.last = Some((now, LastResult::Ok));
     }
 
-    /// It failed; when it may be asked again.
-    pub(crate) fn failed(
+    /// A request there failed: it gets no other for a while.
+    pub(crate) fn failed(&mut self, now: Duration, why: String, hurried: bool, rng: &mut impl Rng) {
+        self.failed_until = Some(now + self.backoff.fail(hurried, rng));
+        self.last = Some((now, LastResult::Failed(why)));
+    }
+
+    pub(crate) fn stream_opened(&mut self, now: Duration, stream: StreamId) {
+        self.link = Link::Streaming(stream);
+        self.open_since = Some(now);
+    }
+
+    /// Its stream ended, or could not be opened. One that cannot be reached is not asked either.
+    pub(crate) fn stream_lost(
         &mut self,
         now: Duration,
         why: String,
         hurried: bool,
         rng: &mut impl Rng,
-    ) -> Duration {
-        let until = now + self.backoff.fail(hurried, rng);
-        self.failed_until = Some(until);
+    ) {
+        let open_since = self.open_since.take();
+        if open_since.is_some_and(|since| now >= since + STABLE_STREAM) {
+            self.link_backoff.succeed();
+        }
+        let until = now + self.link_backoff.fail(hurried, rng);
+        if open_since.is_none() {
+            self.failed_until = self.failed_until.max(Some(until));
+        }
+        self.link = Link::Waiting { until };
         self.last = Some((now, LastResult::Failed(why)));
-        until
+    }
+
+    /// It cannot stream, but it answers.
+    pub(crate) fn polled(&mut self) {
+        self.link_backoff.succeed();
+    }
+
+    /// Its address leads back to this node, every time: there is nothing to hear there.
+    pub(crate) fn leads_only_to(&self, me: &PeerId) -> bool {
+        self.window_is_full() && self.window.iter().all(|peer| peer == me)
     }
 
     /// A request of ours that went there came back: no recursive request of our own goes there for a while.
@@ -163,11 +203,28 @@ impl Upstream {
         }
     }
 
-    /// A probe was sent; when the next one is due.
-    pub(crate) fn probed(&mut self, now: Duration, rng: &mut impl Rng) {
-        // One more is on its way, so the window counts as full one earlier.
-        let full = self.window.len() + 1 >= TARGET_WINDOW;
+    /// Whether it is to be looked at now. Then one more probe is on its way, and the next one is due later.
+    pub(crate) fn start_probe(&mut self, now: Duration, rng: &mut impl Rng) -> bool {
+        if self.probe_at.is_none_or(|at| at > now) {
+            return false;
+        }
+        // Those on their way count as answered, so that the window is not filled twice.
+        let full = self.window.len() + self.probes + 1 >= TARGET_WINDOW;
         let pause = if full { jitter(PROBE_AGAIN, rng) } else { PROBE_INTERVAL };
         self.probe_at = Some(now + pause);
+        let free = self.probes < MAX_PROBES;
+        self.probes += usize::from(free);
+        free
+    }
+
+    /// A probe has ended. One that failed is followed by another, ever later.
+    pub(crate) fn probe_done(&mut self, now: Duration, failed: bool, rng: &mut impl Rng) {
+        self.probes = self.probes.saturating_sub(1);
+        if failed {
+            let pause = self.probe_backoff.fail(false, rng);
+            self.probe_at = self.probe_at.map(|_| now + pause);
+        } else {
+            self.probe_backoff.succeed();
+        }
     }
 }

@@ -71,6 +71,8 @@ pub struct Engine<V> {
     counters: Counters,
     actions: Vec<Action>,
     next_id: u64,
+    /// Upstreams configured so far. They have numbers of their own, which a flood of requests does not use up.
+    next_upstream: u32,
     /// When our own recursive request is due.
     recursive_at: Option<Duration>,
     last_recursive: Option<Duration>,
@@ -124,6 +126,7 @@ impl<V: Verifier> Engine<V> {
             counters: Counters::default(),
             actions: Vec::new(),
             next_id: 0,
+            next_upstream: 0,
             recursive_at: None,
             last_recursive: None,
             connected_peers: 0,
@@ -168,5 +171,10 @@ impl<V: Verifier> Engine<V> {
     fn next_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
+    }
+
+    fn next_upstream_id(&mut self) -> UpstreamId {
+        self.next_upstream += 1;
+        UpstreamId(self.next_upstream)
     }
 }

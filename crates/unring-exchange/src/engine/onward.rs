@@ -128,10 +128,13 @@ impl<V: Verifier> Engine<V> {
         let too_late = call_timeout(budget).is_none();
         let full = self.pending.len() >= MAX_PENDING;
         let slots = self.config.slots_per_upstream;
+        let me = self.me();
         let mut reachable = Vec::new();
         for (id, upstream) in &self.upstreams {
             let why = if too_late {
                 Some((Incomplete::Deadline, "too little time is left".to_owned()))
+            } else if upstream.leads_only_to(&me) {
+                Some((Incomplete::Loop, "it leads back to this node".to_owned()))
             } else if upstream.is_failed(now.mono) {
                 let why = match &upstream.last {
                     Some((_, LastResult::Failed(why))) => why.clone(),

@@ -7,7 +7,8 @@ use rand::Rng as _;
 use unring_peer::{PeerId, UnixMillis};
 
 use crate::action::Action;
-use crate::config::RECURSIVE_INTERVAL;
+use crate::backoff::jitter;
+use crate::config::{POLL_INTERVAL, RECURSIVE_INTERVAL};
 use crate::engine::response::Purpose;
 use crate::engine::{Engine, Now};
 use crate::message::{OutboundRequest, Scope};
@@ -47,7 +48,7 @@ impl<V: Verifier> Engine<V> {
             if !before.contains(&address)
                 && !self.upstreams.values().any(|upstream| upstream.address == address)
             {
-                let id = UpstreamId(u32::try_from(self.next_id()).unwrap_or(u32::MAX));
+                let id = self.next_upstream_id();
                 let first_attempt = now.mono + START_JITTER.mul_f64(self.rng.random());
                 self.upstreams.insert(id, Upstream::new(address, since, first_attempt));
             }
@@ -94,27 +95,25 @@ impl<V: Verifier> Engine<V> {
             Link::Polling { next } if next <= now.mono => {
                 let (request, timeout) = self.local_request();
                 self.counters.sent_local += 1;
-                self.call(id, Purpose::Poll, request, timeout, false);
-                Self::next_poll(now)
+                self.call(now, id, Purpose::Poll, request, timeout, false);
+                Link::Polling { next: now.mono + jitter(POLL_INTERVAL, &mut self.rng) }
             }
             _ => return,
         };
+        let offered = self.own.record.as_ref().map_or(0, |own| own.record().seq);
         if let Some(upstream) = self.upstreams.get_mut(&id) {
             upstream.link = next;
+            upstream.offered_seq = offered;
         }
     }
 
     fn probe_if_due(&mut self, now: Now, id: UpstreamId) {
-        let rng = &mut self.rng;
-        let due = self
-            .upstreams
-            .get_mut(&id)
-            .filter(|upstream| upstream.probe_at.is_some_and(|at| at <= now.mono));
-        let Some(upstream) = due else { return };
-        upstream.probed(now.mono, rng);
-        let (request, timeout) = self.local_request();
-        self.counters.sent_local += 1;
-        self.call(id, Purpose::Probe, request, timeout, true);
+        let Some(upstream) = self.upstreams.get_mut(&id) else { return };
+        if upstream.start_probe(now.mono, &mut self.rng) {
+            let (request, timeout) = self.local_request();
+            self.counters.sent_local += 1;
+            self.call(now, id, Purpose::Probe, request, timeout, true);
+        }
     }
 
     fn local_request(&self) -> (OutboundRequest, Duration) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use unring_peer::PeerId;
 
-use crate::action::{CallId, InboundId};
+use crate::action::{Action, CallId, InboundId};
 use crate::book::Introducer;
 use crate::config::{BUSY_RETRY, MAX_REQUEST_TIME, MIN_CALL_TIMEOUT};
 use crate::engine::deadline::{answer_within, call_timeout};
@@ -34,7 +34,7 @@ pub enum Admission {
 pub enum Disposition {
     /// It is answered.
     Answered(Box<Answer>),
-    /// It waits for upstreams; [`Action::Answer`](crate::Action::Answer) will name it.
+    /// It waits for upstreams, or for the actions before its own; [`Action::Answer`](crate::Action::Answer) names it.
     Pending(InboundId),
 }
 
@@ -64,8 +64,29 @@ impl<V: Verifier> Engine<V> {
     /// A request from `caller`, whom the transport authenticated, with `budget` left until the caller gives up.
     ///
     /// # Errors
-    /// When the trace breaks a rule: then nothing was stored or sent.
+    /// When the trace breaks a rule: then the request was not entered as seen, and nothing was sent.
     pub fn on_request(
+        &mut self,
+        now: Now,
+        caller: Option<PeerId>,
+        request: Request,
+        admission: Admission,
+        budget: Duration,
+    ) -> Result<Disposition, InvalidTrace> {
+        let disposition = self.receive(now, caller, request, admission, budget)?;
+        let unsaved = self.actions.iter().any(|action| matches!(action, Action::PersistSeq(_)));
+        Ok(match disposition {
+            // The answer may hold our record: it goes out behind the action that has its `seq` written to disk.
+            Disposition::Answered(answer) if unsaved => {
+                let inbound = InboundId(self.next_id());
+                self.actions.push(Action::Answer { inbound, answer: *answer });
+                Disposition::Pending(inbound)
+            }
+            other => other,
+        })
+    }
+
+    fn receive(
         &mut self,
         now: Now,
         caller: Option<PeerId>,
@@ -159,7 +180,14 @@ impl<V: Verifier> Engine<V> {
                     trace: Some(trace.clone()),
                     caller_record: self.own.record.clone(),
                 };
-                calls.insert(self.call(id, Purpose::Forward(inbound), request, timeout, false));
+                calls.insert(self.call(
+                    now,
+                    id,
+                    Purpose::Forward(inbound),
+                    request,
+                    timeout,
+                    false,
+                ));
             }
         }
         self.counters.sent += calls.len() as u64;

@@ -6,7 +6,7 @@ use unring_peer::PeerId;
 
 use crate::action::{Action, CallFailure, CallId, InboundId};
 use crate::book::Introducer;
-use crate::config::MAX_RETRY_AFTER;
+use crate::config::{FAIR_TIMEOUT, MAX_RETRY_AFTER};
 use crate::engine::request::{Asker, Pending, retry_after};
 use crate::engine::{Engine, Now};
 use crate::message::{Incomplete, OutboundRequest, RemoteAnswer, UpstreamOutcome};
@@ -18,6 +18,8 @@ use crate::verifier::Verifier;
 pub(crate) struct Call {
     upstream: UpstreamId,
     purpose: Purpose,
+    started: Duration,
+    timeout: Duration,
 }
 
 /// What an outbound request is for.
@@ -34,6 +36,7 @@ pub(crate) enum Purpose {
 impl<V: Verifier> Engine<V> {
     pub(crate) fn call(
         &mut self,
+        now: Now,
         upstream: UpstreamId,
         purpose: Purpose,
         request: OutboundRequest,
@@ -41,7 +44,8 @@ impl<V: Verifier> Engine<V> {
         fresh_connection: bool,
     ) -> CallId {
         let call = CallId(self.next_id());
-        self.calls.insert(call, Call { upstream, purpose });
+        let started = now.mono;
+        self.calls.insert(call, Call { upstream, purpose, started, timeout });
         let request = Box::new(request);
         self.actions.push(Action::Call { call, upstream, request, timeout, fresh_connection });
         call
@@ -57,11 +61,11 @@ impl<V: Verifier> Engine<V> {
         fresh: bool,
     ) {
         let address = self.address_of_call(call);
-        let Some(Call { upstream, purpose }) = self.calls.remove(&call) else { return };
-        if let (Purpose::Forward(_), Some(upstream)) = (purpose, self.upstreams.get_mut(&upstream))
-        {
-            upstream.release();
-        }
+        let Some(Call { upstream, purpose, started, timeout }) = self.calls.remove(&call) else {
+            return;
+        };
+        let had_time = timeout >= FAIR_TIMEOUT || now.mono < started + timeout;
+        self.note_end(now, upstream, purpose, result.as_ref().err().filter(|_| had_time));
         let (result, incomplete, retry_after) = match result {
             Ok(answer) => {
                 self.observe(now, upstream, answer.responder, fresh);
@@ -71,13 +75,7 @@ impl<V: Verifier> Engine<V> {
                 self.accept_all(now, answer.records, introducer);
                 (Ok((answer.responder, records)), answer.incomplete, answer.retry_after)
             }
-            Err(failure) => {
-                // A failed probe says nothing about requests; the stream's own state tells when to try again.
-                if purpose != Purpose::Probe {
-                    self.note_failure(now, upstream, &failure.reason);
-                }
-                (Err(failure.reason), [Incomplete::UpstreamFailed].into(), None)
-            }
+            Err(failure) => (Err(failure.reason), [Incomplete::UpstreamFailed].into(), None),
         };
         let Purpose::Forward(inbound) = purpose else { return };
         let Some(pending) = self.pending.get_mut(&inbound) else { return };
@@ -135,15 +133,30 @@ impl<V: Verifier> Engine<V> {
         self.refresh_own(now);
     }
 
-    pub(crate) fn note_failure(
+    /// A call has ended; what follows from it for its upstream.
+    fn note_end(
         &mut self,
         now: Now,
         upstream: UpstreamId,
-        why: &str,
-    ) -> Option<Duration> {
+        purpose: Purpose,
+        failure: Option<&CallFailure>,
+    ) {
         let hurried = self.is_hurried(now);
-        let upstream = self.upstreams.get_mut(&upstream)?;
-        Some(upstream.failed(now.mono, why.to_owned(), hurried, &mut self.rng))
+        let Some(upstream) = self.upstreams.get_mut(&upstream) else { return };
+        let (now, why, rng) = (now.mono, failure.map(|why| why.reason.clone()), &mut self.rng);
+        match (purpose, why) {
+            (Purpose::Forward(_), why) => {
+                upstream.release();
+                if let Some(why) = why {
+                    upstream.failed(now, why, hurried, rng);
+                }
+            }
+            // It says nothing about requests.
+            (Purpose::Probe, why) => upstream.probe_done(now, why.is_some(), rng),
+            // It may have been replaced by one that can stream.
+            (Purpose::Poll, Some(why)) => upstream.stream_lost(now, why, hurried, rng),
+            (Purpose::Poll, None) => upstream.polled(),
+        }
     }
 
     /// A request that we had forwarded to `next` came back.

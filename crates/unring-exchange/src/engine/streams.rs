@@ -6,8 +6,9 @@ use thiserror::Error;
 use unring_peer::{PeerId, UnverifiedRecord};
 
 use crate::action::{Action, CallFailure};
+use crate::backoff::jitter;
 use crate::book::Introducer;
-use crate::config::{MAX_PUSH_RECORDS, MAX_STREAMS, POLL_INTERVAL, PROBE_INTERVAL, UPSTREAM_HOLD};
+use crate::config::{MAX_PUSH_RECORDS, MAX_STREAMS, PROBE_AGAIN, PROBE_INTERVAL, UPSTREAM_HOLD};
 use crate::engine::{Engine, Now};
 use crate::stream::{Side, Stream, StreamId};
 use crate::upstream::{Link, UpstreamId};
@@ -57,28 +58,23 @@ impl<V: Verifier> Engine<V> {
         let Some(upstream) = self.opening(id) else { return };
         self.observe(now, upstream, peer, fresh);
         let me = self.me();
-        let own_sent = self.own.record.as_ref().map_or(0, |own| own.record().seq);
         let Some(state) = self.upstreams.get_mut(&upstream) else { return };
         if peer == me {
             // Nothing to hear from ourselves. Behind a shared address the next connection may lead to another node.
-            let again = if state.window_is_full() {
-                state.failed(
-                    now.mono,
-                    "it leads back to this node".to_owned(),
-                    false,
-                    &mut self.rng,
-                )
+            let pause = if state.leads_only_to(&me) {
+                jitter(PROBE_AGAIN, &mut self.rng)
             } else {
-                now.mono + PROBE_INTERVAL
+                PROBE_INTERVAL
             };
-            state.link = Link::Waiting { until: again };
+            state.link = Link::Waiting { until: now.mono + pause };
             self.detector.caller_seen(now.mono, &me);
             self.actions.push(Action::CloseStream(id));
             return;
         }
-        state.link = Link::Streaming(id);
+        state.stream_opened(now.mono, id);
         // What it was sent is the record that the request to open it held; a newer one follows with the first flush.
-        self.streams.insert(id, Stream::new(Side::Watching(upstream), Some(peer), 0, own_sent));
+        let stream = Stream::new(Side::Watching(upstream), Some(peer), 0, state.offered_seq);
+        self.streams.insert(id, stream);
     }
 
     /// Records have come on a stream. `snapshot_complete` says that an upstream has told all that it knows.
@@ -108,15 +104,12 @@ impl<V: Verifier> Engine<V> {
             None => self.opening(id),
         };
         let Some(upstream) = upstream else { return };
+        let hurried = self.is_hurried(now);
+        let Some(state) = self.upstreams.get_mut(&upstream) else { return };
         if failure.unsupported {
-            if let Some(state) = self.upstreams.get_mut(&upstream) {
-                state.link = Link::Polling { next: now.mono };
-            }
-            return;
-        }
-        let until = self.note_failure(now, upstream, &failure.reason);
-        if let (Some(until), Some(state)) = (until, self.upstreams.get_mut(&upstream)) {
-            state.link = Link::Waiting { until };
+            state.link = Link::Polling { next: now.mono };
+        } else {
+            state.stream_lost(now.mono, failure.reason.clone(), hurried, &mut self.rng);
         }
     }
 
@@ -152,10 +145,5 @@ impl<V: Verifier> Engine<V> {
                 self.actions.push(Action::Push { stream, records, snapshot_complete, version });
             }
         }
-    }
-
-    /// Asks for what an upstream knows without a stream, until the next poll.
-    pub(crate) fn next_poll(now: Now) -> Link {
-        Link::Polling { next: now.mono + POLL_INTERVAL }
     }
 }

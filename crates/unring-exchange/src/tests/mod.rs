@@ -4,3 +4,4 @@ mod deadlines;
 mod slots;
 mod support;
 mod trace_rules;
+mod upstreams;

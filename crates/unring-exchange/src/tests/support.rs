@@ -189,6 +189,14 @@ impl Harness {
         opened.expect("there is room")
     }
 
+    /// Runs until a stream to an upstream is wanted, and opens it to `peer`.
+    pub(super) fn open_stream(&mut self, peer: &Identity) -> StreamId {
+        let actions = self.run(seconds(1));
+        let (stream, _) = *opened(&actions).last().expect("a stream is wanted");
+        self.engine.on_stream_opened(self.now, stream, peer.peer_id(), true);
+        stream
+    }
+
     pub(super) fn stream_records(
         &mut self,
         stream: StreamId,
@@ -234,6 +242,17 @@ pub(super) fn answers(actions: Vec<Action>) -> Vec<(InboundId, Answer)> {
         _ => None,
     });
     answers.collect()
+}
+
+/// The streams that are to be opened, each with the `seq` of the record that goes with it.
+pub(super) fn opened(actions: &[Action]) -> Vec<(StreamId, u64)> {
+    let opened = actions.iter().filter_map(|action| match action {
+        Action::OpenStream { stream, caller_record, .. } => {
+            Some((*stream, caller_record.record().seq))
+        }
+        _ => None,
+    });
+    opened.collect()
 }
 
 /// What was pushed on `stream`.
