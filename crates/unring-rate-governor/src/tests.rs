@@ -1,1 +1,2 @@
 mod controller;
+mod meter;
