@@ -1,12 +1,24 @@
-//! Admission control that holds measured CPU at a budget: so far, the controller and the meter.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod active;
+mod bucket;
 mod budget;
+mod callers;
 mod controller;
+mod decision;
+mod governor;
 mod meter;
+mod rate;
 #[cfg(test)]
 mod tests;
 
+pub use ::governor::clock;
 pub use budget::{CpuBudget, InvalidBudget, MAX_BUDGET_PERCENT, MIN_BUDGET_PERCENT};
-pub use controller::{BLIND_FACTOR, CONTROL_PERIOD, Controller, FLOOR, MAX_SCALE, Measurement, SENSOR_GRACE};
+pub use controller::{
+    BLIND_FACTOR, CONTROL_PERIOD, Controller, FLOOR, MAX_SCALE, Measurement, SENSOR_GRACE,
+};
+pub use decision::{Decision, Limited, Priority, WhichLimit};
+pub use governor::{Config, Control, DEFAULT_MAX_CALLERS, Governor};
 pub use meter::{CpuMeter, MAX_THREADS};
+pub use rate::{InvalidRate, MAX_RATE, MIN_BURST, Rate};
