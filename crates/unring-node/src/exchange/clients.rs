@@ -1,0 +1,51 @@
+//! Connections to upstreams: one each, made when it is needed and kept while it lasts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use unring_peer::{GrpcUrl, Identity};
+use unring_peer_addr::{Client, ConnectError, UrlConnector};
+
+/// Time for a connection: a name, then up to four addresses of a second each.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Connections by address. There are at most as many as joins may be configured.
+pub(crate) struct Clients {
+    connector: UrlConnector,
+    identity: Identity,
+    by_address: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Client>>>>>,
+}
+
+impl Clients {
+    pub(crate) fn new(connector: UrlConnector, identity: Identity) -> Self {
+        Self { connector, identity, by_address: Mutex::new(HashMap::new()) }
+    }
+
+    /// The connection to `url`, and whether it was made for this call.
+    ///
+    /// Calls that need one at once wait for the same handshake, at most [`CONNECT`]. A handshake needs nothing that a
+    /// request holds, so that this is no wait cycle (law L2).
+    pub(crate) async fn get(&self, url: &GrpcUrl) -> Result<(Client, bool), ConnectError> {
+        let slot = Arc::clone(self.by_address.lock().entry(url.to_string()).or_default());
+        let mut slot = slot.lock().await;
+        if let Some(client) = slot.as_ref().filter(|client| !client.is_closed()) {
+            return Ok((client.clone(), false));
+        }
+        *slot = None;
+        let client = self.connect(url).await?;
+        *slot = Some(client.clone());
+        Ok((client, true))
+    }
+
+    /// A connection of its own.
+    pub(crate) async fn connect(&self, url: &GrpcUrl) -> Result<Client, ConnectError> {
+        Client::connect(&self.connector, url, &self.identity, CONNECT).await
+    }
+
+    /// Forgets the connection to `url`: the next call makes a new one, which may lead elsewhere.
+    pub(crate) fn forget(&self, url: &GrpcUrl) {
+        self.by_address.lock().remove(url.as_str());
+    }
+}

@@ -1,0 +1,208 @@
+//! Runs the engine: one lock around the state machine, tasks around its actions.
+//!
+//! An event takes the lock, tells the engine, and takes its actions in their order before the lock is given back. No
+//! action waits: requests and streams become tasks, what is sent on a stream goes into a bounded queue. So the lock is
+//! held for microseconds, but for the rare commit of a new `seq`, which must be on disk before the record is anywhere.
+
+mod act;
+mod call;
+mod clients;
+mod handler;
+mod rings;
+mod serving;
+mod watching;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use unring_exchange::{Answer, Engine, InboundId, Now, Signatures, StreamId};
+use unring_peer::{PeerId, UnixMillis};
+
+pub(crate) use self::clients::Clients as UpstreamClients;
+pub(crate) use self::handler::{CallerKey, NodeHandler};
+
+use self::clients::Clients;
+use self::serving::ServingEnd;
+use self::watching::WatchingEnd;
+use crate::database::Database;
+
+/// The time since the process started and the wall clock, together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    pub(crate) fn now(self) -> Now {
+        Now { mono: self.start.elapsed(), unix: wall_clock() }
+    }
+}
+
+/// The wall clock; before 1970 it is 1970.
+pub(crate) fn wall_clock() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis::new(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What the lock guards.
+pub(crate) struct State {
+    pub(crate) engine: Engine<Signatures>,
+    /// Callers whose requests wait for upstreams.
+    answers: HashMap<InboundId, oneshot::Sender<Answer>>,
+    serving: HashMap<StreamId, ServingEnd>,
+    watching: HashMap<StreamId, WatchingEnd>,
+    /// When the timer task wakes up.
+    wakes_at: Option<Duration>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    clock: Clock,
+    me: PeerId,
+    /// Told to watchers: versions of two runs cannot be compared.
+    epoch: u64,
+    database: Database,
+    clients: Clients,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    timer: Notify,
+    book_changed: Notify,
+}
+
+/// The running engine. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Exchange(Arc<Shared>);
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange").field("me", &self.0.me).finish_non_exhaustive()
+    }
+}
+
+impl Exchange {
+    pub(crate) fn new(
+        engine: Engine<Signatures>,
+        clock: Clock,
+        database: Database,
+        clients: Clients,
+    ) -> Self {
+        let me = engine.me();
+        let state = State {
+            engine,
+            answers: HashMap::new(),
+            serving: HashMap::new(),
+            watching: HashMap::new(),
+            wakes_at: None,
+        };
+        Self(Arc::new(Shared {
+            state: Mutex::new(state),
+            clock,
+            me,
+            epoch: wall_clock().get(),
+            database,
+            clients,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            timer: Notify::new(),
+            book_changed: Notify::new(),
+        }))
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.0.clock.now()
+    }
+
+    /// Reads the engine's state.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Engine<Signatures>, Now) -> T) -> T {
+        let now = self.now();
+        read(&self.0.state.lock().engine, now)
+    }
+
+    /// Tells the engine of an event and takes the actions that it leaves.
+    pub(crate) fn event<T>(&self, event: impl FnOnce(&mut State, Now) -> T) -> T {
+        let now = self.now();
+        let mut state = self.0.state.lock();
+        let result = event(&mut state, now);
+        if state.engine.next_timer(now).is_some_and(|due| due <= now.mono) {
+            state.engine.on_timer(now);
+        }
+        self.act(&mut state);
+        let due = state.engine.next_timer(now);
+        if due < state.wakes_at || state.wakes_at.is_none() {
+            self.0.timer.notify_one();
+        }
+        result
+    }
+
+    /// Wakes the engine when something is due, until the node stops.
+    pub(crate) async fn run_timer(self) {
+        loop {
+            let due = self.event(|state, now| {
+                state.engine.on_timer(now);
+                // Never busier than this, whatever is due when.
+                let due = state.engine.next_timer(now).map(|due| due.max(now.mono + MIN_TIMER_GAP));
+                state.wakes_at = due;
+                due
+            });
+            let sleep = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(self.0.clock.start + due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.0.stop.cancelled() => return,
+                () = self.0.timer.notified() => {}
+                () = sleep => {}
+            }
+        }
+    }
+
+    /// Since when each upstream has been configured; a new one since now.
+    pub(crate) fn joins_since(
+        &self,
+        addresses: &[String],
+    ) -> Result<Vec<(String, UnixMillis)>, crate::database::DatabaseError> {
+        self.0.database.joins_since(addresses, wall_clock())
+    }
+
+    /// Resolves when the book has changed since it last did.
+    pub(crate) async fn book_changed(&self) {
+        self.0.book_changed.notified().await;
+    }
+
+    /// Closes the streams to downstream nodes; they have no end of their own.
+    pub(crate) fn close_streams(&self) {
+        self.0.state.lock().serving.clear();
+    }
+
+    /// Ends every stream and task; open requests are given up.
+    pub(crate) async fn stop(&self) {
+        self.0.stop.cancel();
+        {
+            let mut state = self.0.state.lock();
+            state.serving.clear();
+            state.watching.clear();
+            state.answers.clear();
+        }
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+        let memory = self.0.state.lock().engine.ring_memory();
+        if let Err(error) = self.0.database.set_ring_memory(&memory) {
+            tracing::warn!(target: crate::log::NODE, error = crate::errors::chain(&error), "ring warnings are not kept");
+        }
+    }
+}
+
+/// The least time between two wake-ups of the timer.
+const MIN_TIMER_GAP: Duration = Duration::from_millis(1);

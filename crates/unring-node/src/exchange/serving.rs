@@ -1,0 +1,112 @@
+//! A stream to a downstream node.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt as _};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use unring_exchange::{CallFailure, StreamId, StreamRefused};
+use unring_peer_addr::{Caller, Refusal, WatchBatch, WatchOpen, WatchUpdate};
+
+use super::Exchange;
+
+/// Batches that wait for a slow reader; with more the stream is closed with a typed reason.
+const BATCHES: usize = 64;
+
+/// What a refused watcher is told to wait.
+const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Our end of a stream to a downstream node.
+pub(super) struct ServingEnd {
+    pub(super) batches: mpsc::Sender<Result<WatchBatch, Refusal>>,
+    /// Why the stream ends, when we end it.
+    pub(super) last_word: Arc<Mutex<Option<Refusal>>>,
+}
+
+/// What the adapter reads. Dropped, the engine is told.
+struct Batches {
+    queued: mpsc::Receiver<Result<WatchBatch, Refusal>>,
+    last_word: Arc<Mutex<Option<Refusal>>>,
+    stream: StreamId,
+    exchange: Exchange,
+    /// Ends the task that reads what the caller sends.
+    _reading: DropGuard,
+}
+
+impl Exchange {
+    /// Opens a stream to a downstream node, or to any other client.
+    pub(super) fn serve_watcher(
+        &self,
+        caller: Caller,
+        open: WatchOpen,
+        updates: BoxStream<'static, WatchUpdate>,
+    ) -> Result<BoxStream<'static, Result<WatchBatch, Refusal>>, Refusal> {
+        let (batches, queued) = mpsc::channel(BATCHES);
+        let last_word = Arc::new(Mutex::new(None));
+        let stream = self.event(|state, now| {
+            let stream = state.engine.on_watcher(now, caller.peer, open.caller_record)?;
+            // Before the lock is given back, since the snapshot follows at once.
+            state.serving.insert(stream, ServingEnd { batches, last_word: Arc::clone(&last_word) });
+            Ok(stream)
+        });
+        let stream = stream.map_err(|StreamRefused::TooMany { open }| Refusal::TooManyStreams {
+            limit: open,
+            retry_after: RETRY_AFTER,
+        })?;
+        let reading = self.0.stop.child_token();
+        self.read_updates(stream, updates, reading.clone());
+        let exchange = self.clone();
+        let _reading = reading.drop_guard();
+        Ok(Batches { queued, last_word, stream, exchange, _reading }.boxed())
+    }
+
+    /// Hears what a watcher has to tell. When it has no more to say, it still listens.
+    fn read_updates(
+        &self,
+        stream: StreamId,
+        mut updates: BoxStream<'static, WatchUpdate>,
+        reading: CancellationToken,
+    ) {
+        let exchange = self.clone();
+        drop(self.0.tasks.spawn(async move {
+            loop {
+                let update = tokio::select! {
+                    () = reading.cancelled() => return,
+                    update = updates.next() => update,
+                };
+                let Some(WatchUpdate { caller_record, mut records, refused }) = update else {
+                    return;
+                };
+                records.extend(caller_record);
+                exchange.event(|state, now| {
+                    state.engine.on_stream_records(now, stream, records, refused, false);
+                });
+            }
+        }));
+    }
+}
+
+impl Stream for Batches {
+    type Item = Result<WatchBatch, Refusal>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.queued.poll_recv(cx) {
+            Poll::Ready(None) => Poll::Ready(self.last_word.lock().take().map(Err)),
+            batch => batch,
+        }
+    }
+}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        let stream = self.stream;
+        self.exchange.event(|state, now| {
+            state.serving.remove(&stream);
+            state.engine.on_stream_closed(now, stream, &CallFailure::new("the watcher is gone"));
+        });
+    }
+}

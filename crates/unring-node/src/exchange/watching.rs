@@ -1,0 +1,107 @@
+//! A stream to an upstream, as a task.
+
+use futures::StreamExt as _;
+use tokio::sync::mpsc;
+use tokio_util::sync::DropGuard;
+use unring_exchange::{CallFailure, StreamId, UpstreamId};
+use unring_peer::{GrpcUrl, SignedRecord};
+use unring_peer_addr::{OutboundOpen, OutboundUpdate};
+
+use super::call::failure;
+use super::{Exchange, State};
+use crate::errors::chain;
+
+/// Updates that wait for a slow upstream; with more the stream is closed and opened anew later.
+const UPDATES: usize = 64;
+
+/// Time to open a stream.
+const OPEN: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Our end of a stream to an upstream. Dropped, the stream closes.
+pub(super) struct WatchingEnd {
+    pub(super) updates: mpsc::Sender<OutboundUpdate>,
+    _open: DropGuard,
+}
+
+impl Exchange {
+    pub(super) fn start_watching(
+        &self,
+        state: &mut State,
+        stream: StreamId,
+        upstream: UpstreamId,
+        caller_record: SignedRecord,
+    ) {
+        let url = state
+            .engine
+            .upstream_address(upstream)
+            .and_then(|address| address.parse::<GrpcUrl>().ok());
+        let (updates, queued) = mpsc::channel(UPDATES);
+        let closed = self.0.stop.child_token();
+        state.watching.insert(stream, WatchingEnd { updates, _open: closed.clone().drop_guard() });
+        let exchange = self.clone();
+        let task = async move {
+            let watched = exchange.watch(stream, url, caller_record, queued);
+            let failure = tokio::select! {
+                () = closed.cancelled() => CallFailure::new("closed here"),
+                failure = watched => failure,
+            };
+            tracing::debug!(reason = failure.reason, "a stream to an upstream ended");
+            if !exchange.0.stop.is_cancelled() {
+                exchange.event(|state, now| {
+                    state.watching.remove(&stream);
+                    state.engine.on_stream_closed(now, stream, &failure);
+                });
+            }
+        };
+        drop(self.0.tasks.spawn(task));
+    }
+
+    /// Keeps a stream until it fails; why it did.
+    async fn watch(
+        &self,
+        stream: StreamId,
+        url: Option<GrpcUrl>,
+        caller_record: SignedRecord,
+        mut queued: mpsc::Receiver<OutboundUpdate>,
+    ) -> CallFailure {
+        let Some(url) = url else { return CallFailure::new("no such upstream") };
+        let (client, fresh) = match self.0.clients.get(&url).await {
+            Ok(connected) => connected,
+            Err(error) => return CallFailure::new(chain(&error)),
+        };
+        let open = OutboundOpen { caller_record: Some(caller_record), ..OutboundOpen::default() };
+        let updates = futures::stream::poll_fn(move |cx| queued.poll_recv(cx));
+        let mut batches = match client.watch_peers(open, updates, OPEN).await {
+            Ok(batches) => batches,
+            Err(error) => return failure(&error),
+        };
+        // In plaintext only the first batch says who is there.
+        if let Some(peer) = client.peer() {
+            self.opened(stream, &url, peer, fresh);
+        }
+        let mut opened = client.peer().is_some();
+        while let Some(batch) = batches.next().await {
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(error) => return failure(&error),
+            };
+            if !opened {
+                opened = true;
+                self.opened(stream, &url, batch.responder, fresh);
+            }
+            self.event(|state, now| {
+                let (engine, complete) = (&mut state.engine, batch.snapshot_complete);
+                engine.on_stream_records(now, stream, batch.records, batch.refused, complete);
+            });
+        }
+        CallFailure::new("the upstream closed the stream")
+    }
+
+    fn opened(&self, stream: StreamId, url: &GrpcUrl, peer: unring_peer::PeerId, fresh: bool) {
+        if peer == self.0.me {
+            // Behind a shared address the next connection may lead to another node.
+            self.0.clients.forget(url);
+        }
+        self.event(|state, now| state.engine.on_stream_opened(now, stream, peer, fresh));
+    }
+}
