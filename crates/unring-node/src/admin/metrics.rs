@@ -1,0 +1,187 @@
+//! Metrics in the Prometheus text format, read from the parts at each scrape: nothing is counted twice.
+
+use std::sync::atomic::Ordering;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use unring_cycle_detector::RingKind;
+
+use crate::node::Parts;
+
+/// OpenMetrics 1.0, which Prometheus reads.
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All metrics as text.
+pub(super) fn text(parts: &Parts) -> Result<String, std::fmt::Error> {
+    let mut registry = Registry::with_prefix("unring");
+    registry.register_collector(Box::new(Snapshot::of(parts)));
+    let mut text = String::new();
+    text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+/// All values at one time.
+#[derive(Debug)]
+struct Snapshot {
+    counters: Vec<(&'static str, &'static str, u64)>,
+    gauges: Vec<(&'static str, &'static str, f64)>,
+    cpu_seconds: f64,
+}
+
+impl Snapshot {
+    fn of(parts: &Parts) -> Self {
+        let accepted = parts.accepted.counts();
+        let network = parts.network.counters();
+        let (counters, peers, streams, rings) = parts.exchange.read(|engine, _| {
+            let mine = |kind| {
+                let on = |ring: &&unring_cycle_detector::Ring<_>| {
+                    ring.kind == kind && ring.members.contains(&parts.me)
+                };
+                engine.rings().iter().filter(on).count()
+            };
+            let rings = [RingKind::Plain, RingKind::SelfJoin, RingKind::Shared].map(mine);
+            (engine.counters(), engine.peers_known(), engine.open_streams(), rings)
+        });
+        let [plain, itself, shared] = rings;
+        Self {
+            counters: vec![
+                ("requests_served", "Requests for peers answered", counters.served),
+                ("requests_sent", "Recursive requests sent to upstreams", counters.sent),
+                ("local_requests_sent", "Polls and probes sent to upstreams", counters.sent_local),
+                (
+                    "requests_duplicate",
+                    "Requests that had been forwarded before",
+                    counters.duplicates,
+                ),
+                (
+                    "requests_looped",
+                    "Requests that came back: turns of a ring that were cut short",
+                    counters.loops,
+                ),
+                (
+                    "requests_throttled",
+                    "Requests refused or degraded by the governor",
+                    parts.throttled.load(Ordering::Relaxed),
+                ),
+                (
+                    "requests_busy",
+                    "Requests for which no slot towards an upstream was free",
+                    counters.busy,
+                ),
+                (
+                    "requests_hop_limit",
+                    "Requests not forwarded because the hop limit was used up",
+                    counters.hop_limit,
+                ),
+                (
+                    "requests_dedup_full",
+                    "Requests not forwarded because the dedup store was full",
+                    counters.dedup_full,
+                ),
+                ("requests_invalid", "Requests refused for their trace", counters.invalid_traces),
+                (
+                    "forged_stamps",
+                    "Mentions of this node in a path without a valid stamp",
+                    counters.forged_stamps,
+                ),
+                (
+                    "clock_skew",
+                    "Requests and records kept out because of their clock",
+                    counters.clock_skew,
+                ),
+                ("records_pushed", "Records sent on streams", counters.pushes),
+                ("records_kept", "Records that were new or newer", counters.records_kept),
+                (
+                    "records_invalid",
+                    "Records that could not be read or do not verify",
+                    counters.records_invalid,
+                ),
+                (
+                    "records_full",
+                    "Records kept out because a share of the book was full",
+                    counters.records_full,
+                ),
+                ("records_expired", "Records whose time was over", counters.records_expired),
+                ("grpc_connections_accepted", "Inbound gRPC connections", accepted.accepted),
+                (
+                    "grpc_handshakes_failed",
+                    "Inbound TLS handshakes that failed",
+                    accepted.handshake_failed,
+                ),
+                ("libp2p_dials", "Dials to known peers", network.dials),
+                ("libp2p_dials_failed", "Dials that failed", network.dial_failures),
+                (
+                    "log_lines_suppressed",
+                    "Log lines left out because there were too many",
+                    parts.log.suppressed(),
+                ),
+                (
+                    "budget_floor_wins",
+                    "Control periods in which the floor was admitted above the CPU budget",
+                    parts.level.floor_wins(),
+                ),
+            ],
+            gauges: vec![
+                ("peers_known", "Peers whose records are kept", gauge(peers)),
+                (
+                    "peers_connected",
+                    "Peers connected over libp2p",
+                    gauge(parts.network.connected().len()),
+                ),
+                ("streams_open", "Streams of records, both ways", gauge(streams)),
+                ("rings_plain", "Rings of plain joins that this node is on", gauge(plain + itself)),
+                (
+                    "rings_shared",
+                    "Rings through shared addresses that this node is on",
+                    gauge(shared),
+                ),
+                (
+                    "cpu_budget_ratio",
+                    "CPU that P2P work may use, as a share of one core",
+                    parts.governor.budget().share(),
+                ),
+                (
+                    "cpu_ratio",
+                    "CPU that P2P work used in the last control period, as a share of one core",
+                    parts.level.cpu_percent() / 100.0,
+                ),
+                (
+                    "governor_scale",
+                    "What costs of requests are multiplied by to hold the CPU budget",
+                    parts.governor.scale(),
+                ),
+            ],
+            cpu_seconds: parts.meter.cpu_seconds(),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn gauge(count: usize) -> f64 {
+    count as f64
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        for (name, help, value) in &self.counters {
+            let counter = ConstCounter::new(*value);
+            counter.encode(encoder.encode_descriptor(
+                name,
+                help,
+                None,
+                counter.metric_type(),
+            )?)?;
+        }
+        let cpu = ConstCounter::new(self.cpu_seconds);
+        let help = "CPU time of P2P work";
+        cpu.encode(encoder.encode_descriptor("cpu_seconds", help, None, cpu.metric_type())?)?;
+        for (name, help, value) in &self.gauges {
+            let gauge = ConstGauge::new(*value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}

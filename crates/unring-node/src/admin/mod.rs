@@ -1,0 +1,84 @@
+//! Metrics, health and status, in plain HTTP on a runtime of its own: it answers when P2P work does not.
+
+mod metrics;
+mod status;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::errors::chain;
+use crate::log::NODE;
+use crate::node::Parts;
+
+/// Time that the P2P runtime has to show that it is alive.
+const ALIVE: Duration = Duration::from_secs(1);
+
+/// Serves until `stopping`, which it outlives by nothing: a probe that finds the port closed knows enough.
+pub(crate) async fn serve(
+    listener: std::net::TcpListener,
+    parts: Arc<Parts>,
+    stopping: CancellationToken,
+) {
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/statusz", get(statusz))
+        .with_state(parts);
+    let served = async {
+        let listener = TcpListener::from_std(listener)?;
+        axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await
+    };
+    if let Err(error) = served.await {
+        tracing::error!(target: NODE, error = chain(&error), "metrics and health are not served");
+    }
+}
+
+async fn metrics(State(parts): State<Arc<Parts>>) -> Response {
+    match metrics::text(&parts) {
+        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn healthz(State(parts): State<Arc<Parts>>) -> Response {
+    let alive = tokio::time::timeout(ALIVE, parts.p2p.spawn(async {})).await;
+    match alive {
+        Ok(Ok(())) => (StatusCode::OK, "ok\n").into_response(),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "the P2P runtime does not answer\n").into_response(),
+    }
+}
+
+async fn readyz(State(parts): State<Arc<Parts>>) -> Response {
+    match not_ready(&parts) {
+        None => (StatusCode::OK, "ready\n").into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+/// Why the node is not ready. An upstream that cannot be reached is no reason: the node serves what it knows.
+fn not_ready(parts: &Parts) -> Option<String> {
+    if parts.draining.load(Ordering::Relaxed) {
+        return Some("stopping".to_owned());
+    }
+    let untried = parts.exchange.read(|engine, now| {
+        engine.upstreams(now).into_iter().find(|upstream| upstream.last.is_none())
+    });
+    untried.map(|upstream| format!("{} has not been tried yet", upstream.address))
+}
+
+async fn statusz(State(parts): State<Arc<Parts>>) -> Response {
+    match serde_json::to_vec(&status::Status::of(&parts)) {
+        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
