@@ -1,9 +1,17 @@
 //! The unring node: configuration, assembly, and the run from start to drain.
 #![forbid(unsafe_code)]
 
+pub mod addresses;
+mod admin;
+pub mod cli;
 pub mod config;
 pub mod database;
+pub mod errors;
+mod exchange;
 pub mod identity;
 pub mod log;
+mod node;
 mod ring_memory;
 pub mod version;
+
+pub use self::node::{BuildError, Node, Reload};

@@ -1,3 +1,8 @@
 //! The binary `unring`.
+#![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    unring_node::cli::run(std::env::args_os())
+}

@@ -1,0 +1,219 @@
+//! From a configuration to a node that is bound but not yet running.
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use rand::Rng as _;
+use tokio::runtime::{Builder, Runtime};
+use unring_exchange::{Config as EngineConfig, Engine, Origin, Signatures};
+use unring_peer::Identity;
+use unring_peer_addr::{AcceptCounters, TlsIdentity, UrlConnector};
+use unring_rate_governor::{
+    Config as GovernorConfig, CpuMeter, DEFAULT_MAX_CALLERS, Governor, Rate,
+};
+use unring_routing_kad::{DialConfig, EventReceiver, Limits, Network};
+
+use super::control::Level;
+use super::{BuildError, Node, Parts};
+use crate::addresses::{Advertised, default_route, multiaddr};
+use crate::config::Config;
+use crate::database::Database;
+use crate::exchange::{Clock, Exchange, UpstreamClients};
+use crate::log::{LogCounters, NODE};
+use crate::{identity, version};
+
+/// What was bound and waits to be run.
+pub(super) struct Bound {
+    pub(super) identity: Identity,
+    pub(super) tls: TlsIdentity,
+    pub(super) grpc: TcpListener,
+    pub(super) admin: TcpListener,
+    pub(super) network: Network,
+    pub(super) network_events: EventReceiver,
+}
+
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bound").finish_non_exhaustive()
+    }
+}
+
+/// Threads of the P2P runtime. One bounds what P2P work can ever take to one core, whatever goes wrong.
+const P2P_THREADS: usize = 1;
+
+/// Threads for file and name look-ups of P2P work: they count in its CPU.
+const P2P_BLOCKING_THREADS: usize = 4;
+
+/// Burst of all callers together, in seconds of their rate.
+const BURST_SECONDS: u32 = 1;
+
+impl Node {
+    /// Reads the identity, opens the database and binds every address.
+    ///
+    /// # Errors
+    /// The first thing that is missing; nothing keeps running then.
+    pub fn build(config: Config, log: Arc<LogCounters>) -> Result<Self, BuildError> {
+        let identity = identity::load_or_create(&config.data_dir)?;
+        let database = Database::open(&config.data_dir)?;
+        let grpc = listen("the gRPC service", config.listen.grpc, "listen.grpc")?;
+        let admin = listen("metrics and health", config.listen.admin, "listen.admin")?;
+        let (grpc_address, admin_address) =
+            (local(&grpc, config.listen.grpc), local(&admin, config.listen.admin));
+
+        let meter = Arc::new(CpuMeter::new());
+        let runtime = p2p_runtime(&meter).map_err(BuildError::Runtime)?;
+        let (network, network_handle, network_events) = runtime
+            .block_on(Network::bind(identity.keypair().clone(), network_config(&config)))
+            .map_err(BuildError::Libp2p)?;
+        let listening: Vec<_> = config
+            .listen
+            .libp2p
+            .iter()
+            .filter_map(|wanted| really_listening(*wanted, &network_handle.listen_addresses()))
+            .collect();
+        let advertised = Advertised::new(&config, grpc_address, &listening, default_route);
+
+        let tls = TlsIdentity::new(&identity).map_err(BuildError::Tls)?;
+        let connector = UrlConnector::new(&tls, config.insecure).map_err(BuildError::Tls)?;
+        // The engine's clock is tokio's, which needs a runtime around it.
+        let exchange = runtime.block_on(async {
+            let clock = Clock::start();
+            let engine = engine(clock, &config, &identity, &advertised, &database)?;
+            let clients = UpstreamClients::new(connector, identity.clone());
+            Ok::<_, BuildError>(Exchange::new(engine, clock, database, clients))
+        })?;
+        let parts = Parts {
+            me: identity.peer_id(),
+            grpc: grpc_address,
+            admin: admin_address,
+            advertised,
+            exchange,
+            network: network_handle,
+            governor: Arc::new(Governor::new(governor_config(&config)?)),
+            meter,
+            throttled: Arc::new(AtomicU64::new(0)),
+            accepted: Arc::new(AcceptCounters::default()),
+            log,
+            level: Level::default(),
+            draining: AtomicBool::new(false),
+            p2p: runtime.handle().clone(),
+            config,
+        };
+        let bound = Bound { identity, tls, grpc, admin, network, network_events };
+        Ok(Self { parts: Arc::new(parts), bound, runtime })
+    }
+}
+
+fn p2p_runtime(meter: &Arc<CpuMeter>) -> std::io::Result<Runtime> {
+    let (started, stopped) = (Arc::clone(meter), Arc::clone(meter));
+    Builder::new_multi_thread()
+        .worker_threads(P2P_THREADS)
+        .max_blocking_threads(P2P_BLOCKING_THREADS)
+        .thread_name("p2p")
+        .on_thread_start(move || started.register_current_thread())
+        .on_thread_stop(move || stopped.unregister_current_thread())
+        .enable_all()
+        .build()
+}
+
+fn engine(
+    clock: Clock,
+    config: &Config,
+    identity: &Identity,
+    advertised: &Advertised,
+    database: &Database,
+) -> Result<Engine<Signatures>, BuildError> {
+    let now = clock.now();
+    let origin = Origin {
+        identity: identity.clone(),
+        last_seq: database.seq()?,
+        addresses: advertised.libp2p.clone(),
+        grpc_url: advertised.grpc.clone(),
+    };
+    let mut engine_config = EngineConfig::new(config.name.clone(), rand::rng().random());
+    engine_config.zone.clone_from(&config.zone);
+    version::VERSION.clone_into(&mut engine_config.version);
+    engine_config.record_ttl = config.timing.record_ttl;
+    engine_config.request_timeout = config.timing.request_timeout;
+    engine_config.book_capacity = config.limits.book_capacity;
+    engine_config.slots_per_upstream = config.limits.slots_per_upstream;
+    let mut engine = Engine::new(now, engine_config, origin, Signatures);
+    engine.restore_ring_memory(now, database.ring_memory()?);
+    let addresses: Vec<_> = config.upstreams.iter().map(ToString::to_string).collect();
+    engine.set_upstreams(now, database.joins_since(&addresses, now.unix)?);
+    Ok(engine)
+}
+
+fn network_config(config: &Config) -> unring_routing_kad::Config {
+    let limits = Limits::new(config.limits.max_connections);
+    unring_routing_kad::Config {
+        listen: config.listen.libp2p.iter().map(|address| multiaddr(*address)).collect(),
+        external: config
+            .advertise
+            .libp2p
+            .iter()
+            .map(|address| address.as_multiaddr().clone())
+            .collect(),
+        agent_version: format!("unring/{}", version::VERSION),
+        dial: DialConfig::for_limits(&limits),
+        limits,
+    }
+}
+
+fn governor_config(config: &Config) -> Result<GovernorConfig, BuildError> {
+    let total = config.limits.requests_per_second.get();
+    let rate = |per_second: u32| {
+        Rate::new(per_second, per_second.saturating_mul(BURST_SECONDS).max(8))
+            .map_err(BuildError::Rate)
+    };
+    Ok(GovernorConfig {
+        total: rate(total)?,
+        // Half of it, so that one caller alone cannot use it up.
+        per_caller: rate((total / 2).max(1))?,
+        max_callers: NonZeroUsize::new(DEFAULT_MAX_CALLERS.get()).unwrap_or(DEFAULT_MAX_CALLERS),
+        budget: config.limits.cpu_budget,
+    })
+}
+
+fn listen(
+    what: &'static str,
+    address: SocketAddr,
+    key: &'static str,
+) -> Result<TcpListener, BuildError> {
+    let fail = |source| BuildError::Listen { what, address, key, source };
+    let listener = TcpListener::bind(address).map_err(fail)?;
+    listener.set_nonblocking(true).map_err(fail)?;
+    Ok(listener)
+}
+
+fn local(listener: &TcpListener, wanted: SocketAddr) -> SocketAddr {
+    listener.local_addr().unwrap_or(wanted)
+}
+
+/// The address with its real port, where the system chose one.
+fn really_listening(wanted: SocketAddr, listening: &[multiaddr::Multiaddr]) -> Option<SocketAddr> {
+    if wanted.port() != 0 {
+        return Some(wanted);
+    }
+    let port = listening.iter().find_map(|address| {
+        let mut parts = address.iter();
+        let ip = match parts.next()? {
+            multiaddr::Protocol::Ip4(ip) => std::net::IpAddr::V4(ip),
+            multiaddr::Protocol::Ip6(ip) => std::net::IpAddr::V6(ip),
+            _ => return None,
+        };
+        let fits =
+            ip == wanted.ip() || (wanted.ip().is_unspecified() && ip.is_ipv4() == wanted.is_ipv4());
+        match parts.next()? {
+            multiaddr::Protocol::Tcp(port) if fits => Some(port),
+            _ => None,
+        }
+    });
+    if port.is_none() {
+        tracing::warn!(target: NODE, %wanted, "libp2p does not say which port it listens on");
+    }
+    port.map(|port| SocketAddr::new(wanted.ip(), port))
+}

@@ -1,0 +1,49 @@
+//! libp2p connections follow the book.
+
+use unring_routing_kad::{Event, EventReceiver, WantedPeer};
+
+use super::Parts;
+
+/// Keeps the network told whom to stay connected to.
+pub(super) async fn follow_book(parts: &Parts) {
+    loop {
+        let wanted = parts.exchange.read(|engine, now| {
+            let peers = engine.peers(now).into_iter().map(|peer| {
+                let record = peer.record.record();
+                let addresses =
+                    record.addresses.iter().map(|address| address.as_multiaddr().clone());
+                WantedPeer { peer: record.peer_id, addresses: addresses.collect() }
+            });
+            peers.filter(|wanted| !wanted.addresses.is_empty()).collect()
+        });
+        parts.network.set_peers(wanted);
+        parts.exchange.book_changed().await;
+    }
+}
+
+/// Tells the engine how many peers are connected.
+pub(super) async fn follow_connections(parts: &Parts) {
+    let mut connected = parts.network.watch_connected();
+    loop {
+        let count = connected.borrow_and_update().len();
+        parts.exchange.event(|state, now| state.engine.set_connected_peers(now, count));
+        if connected.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes what happens in the network to the log.
+pub(super) async fn log_events(mut events: EventReceiver) {
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::Connected { peer } => tracing::info!(%peer, "connected"),
+            Event::Disconnected { peer, cause } => tracing::info!(%peer, cause, "disconnected"),
+            Event::DialFailed { peer, failure } => {
+                tracing::debug!(%peer, error = %failure, "dial failed")
+            }
+            Event::Listening { address } => tracing::debug!(%address, "libp2p listens"),
+            Event::Missed { count } => tracing::debug!(count, "network events missed"),
+        }
+    }
+}

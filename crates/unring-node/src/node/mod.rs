@@ -1,0 +1,75 @@
+//! A node from start to drain.
+
+mod build;
+mod control;
+mod error;
+mod libp2p;
+mod reload;
+mod run;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use tokio::runtime::Runtime;
+use unring_peer::PeerId;
+use unring_peer_addr::AcceptCounters;
+use unring_rate_governor::{CpuMeter, Governor};
+
+pub use self::error::BuildError;
+pub use self::reload::Reload;
+
+use self::build::Bound;
+use crate::addresses::Advertised;
+use crate::config::Config;
+use crate::exchange::{CallerKey, Exchange};
+use crate::log::LogCounters;
+
+/// A node whose addresses are bound and whose parts are ready; [`Node::run`] starts it.
+#[derive(Debug)]
+pub struct Node {
+    parts: Arc<Parts>,
+    bound: Bound,
+    runtime: Runtime,
+}
+
+/// What the node's tasks and its status page share.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) me: PeerId,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) advertised: Advertised,
+    pub(crate) exchange: Exchange,
+    pub(crate) network: unring_routing_kad::Handle,
+    pub(crate) governor: Arc<Governor<CallerKey>>,
+    pub(crate) meter: Arc<CpuMeter>,
+    pub(crate) throttled: Arc<AtomicU64>,
+    pub(crate) accepted: Arc<AcceptCounters>,
+    pub(crate) log: Arc<LogCounters>,
+    pub(crate) level: control::Level,
+    pub(crate) draining: AtomicBool,
+    /// Runs on the P2P runtime: whether it still answers.
+    pub(crate) p2p: tokio::runtime::Handle,
+}
+
+impl Node {
+    /// This node's peer id.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        self.parts.me
+    }
+
+    /// Where the gRPC service listens.
+    #[must_use]
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.parts.grpc
+    }
+
+    /// Where metrics and health are served.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.parts.admin
+    }
+}

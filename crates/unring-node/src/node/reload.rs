@@ -1,0 +1,45 @@
+//! What can change while a node runs.
+
+use std::sync::Arc;
+
+use super::{Node, Parts};
+use crate::config::Config;
+use crate::log::NODE;
+
+/// Changes a running node: its upstreams and its CPU budget. Everything else needs a restart.
+#[derive(Clone, Debug)]
+pub struct Reload(Arc<Parts>);
+
+impl Node {
+    /// A handle to change the node while it runs.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        Reload(Arc::clone(&self.parts))
+    }
+}
+
+impl Reload {
+    /// Takes over what can change while running.
+    pub fn apply(&self, config: &Config) {
+        let parts = &self.0;
+        parts.governor.set_budget(config.limits.cpu_budget);
+        let addresses: Vec<_> = config.upstreams.iter().map(ToString::to_string).collect();
+        match parts.exchange.joins_since(&addresses) {
+            Ok(upstreams) => {
+                parts.exchange.event(|state, now| state.engine.set_upstreams(now, upstreams));
+                tracing::info!(
+                    target: NODE,
+                    event = "reloaded",
+                    upstreams = addresses.join(", "),
+                    cpu_budget_percent = config.limits.cpu_budget.percent(),
+                    "upstreams and CPU budget are taken over; other keys take effect at the next start"
+                );
+            }
+            Err(error) => tracing::error!(
+                target: NODE,
+                error = crate::errors::chain(&error),
+                "the upstreams are not taken over"
+            ),
+        }
+    }
+}
