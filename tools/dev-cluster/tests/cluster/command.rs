@@ -45,7 +45,8 @@ fn send(child: &Child, signal: Signal) {
 #[test]
 fn a_good_run_passes_and_prints_nothing_but_its_report() {
     let dir = tempfile::tempdir().unwrap();
-    let output = run(dir.path(), &["--for", "1s", "--json", "--nodes", "12"]);
+    let mut command = command(dir.path(), &["--for", "1s", "--json", "--nodes", "12"]);
+    let output = command.env("UNRING_NAME", "of the shell").output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();

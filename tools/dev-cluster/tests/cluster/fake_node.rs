@@ -71,6 +71,10 @@ impl FakeNode {
     }
 
     fn serve(&self) {
+        if std::env::vars_os().any(|(name, _)| name.as_encoded_bytes().starts_with(b"UNRING_")) {
+            log("ERROR", json!({"message": "an UNRING_ variable would go before the file"}));
+            exit(64);
+        }
         let marker = self.dir.parent().unwrap().join("port-was-taken");
         if self.is("port_is_taken_once") && !marker.exists() {
             fs::write(marker, "").unwrap();
