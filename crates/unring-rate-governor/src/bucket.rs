@@ -161,9 +161,9 @@ impl<L: Lane, C: Clock + Clone> Bucket<L, C> {
         });
     }
 
-    /// How much of the bucket is used, in time to win it back.
-    pub(crate) fn debt(&self, slot: &Slot) -> Duration {
-        Duration::from_nanos(L::tat(&slot.0).nanos()).saturating_sub(self.elapsed())
+    /// How much of the bucket is used when so much time has [`elapsed`](Self::elapsed), in time to win it back.
+    pub(crate) fn debt(&self, slot: &Slot, elapsed: Duration) -> Duration {
+        Duration::from_nanos(L::tat(&slot.0).nanos()).saturating_sub(elapsed)
     }
 
     /// The whole bucket, in the same measure.
@@ -171,7 +171,7 @@ impl<L: Lane, C: Clock + Clone> Bucket<L, C> {
         Duration::from_nanos(self.cell.saturating_mul(u64::from(self.burst.get())))
     }
 
-    /// Time since the limiter was made.
+    /// Time since the bucket was made.
     pub(crate) fn elapsed(&self) -> Duration {
         self.limiter.clock().now().duration_since(self.start).into()
     }

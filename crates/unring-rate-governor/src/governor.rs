@@ -74,6 +74,17 @@ pub struct Governor<K: Hash + Eq, C: Clock = MonotonicClock> {
     admitted: AtomicU64,
 }
 
+/// What a decision is made under, the same for all its parts.
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    /// What every cost is multiplied by.
+    scale: f64,
+    /// What a cost to the caller's own bucket is multiplied by besides.
+    share: f64,
+    /// Time since the buckets were made.
+    elapsed: Duration,
+}
+
 /// The part of the total's burst that may be in use for a request to be admitted, in quarters, before it is charged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Headroom(u32);
@@ -121,17 +132,20 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Governor<K, C> {
     /// A request of one unit is never degraded. Takes well under a microsecond and waits for nothing but short map locks.
     pub fn check(&self, caller: &K, priority: Priority, cost: NonZeroU32) -> Decision {
         let slot = self.callers.slot(caller);
-        let active = self.active.touch(&slot, self.total.elapsed());
+        // Read once: the buckets were made together, and a clock costs as much as a bucket.
+        let elapsed = self.total.elapsed();
+        let active = self.active.touch(&slot, elapsed);
+        let load = Load { scale: self.scale(), share: self.share(active), elapsed };
         if priority == Priority::Critical && self.take_critical(&slot, cost) {
             self.count(cost);
             return Decision::Admitted;
         }
-        let Err(limited) = self.take(&slot, priority, cost, active) else {
+        let Err(limited) = self.take(&slot, priority, cost, load) else {
             self.count(cost);
             return Decision::Admitted;
         };
         self.limiting.store(true, Ordering::Relaxed);
-        if cost > NonZeroU32::MIN && self.take(&slot, priority, NonZeroU32::MIN, active).is_ok() {
+        if cost > NonZeroU32::MIN && self.take(&slot, priority, NonZeroU32::MIN, load).is_ok() {
             self.count(NonZeroU32::MIN);
             return Decision::Degraded(limited);
         }
@@ -161,14 +175,15 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Governor<K, C> {
         slot: &Slot,
         priority: Priority,
         cost: NonZeroU32,
-        active: u32,
+        load: Load,
     ) -> Result<(), Limited> {
-        let scale = self.scale();
-        let share = self.share(active);
-        let modest = self.per_caller.debt(slot) <= self.per_caller.burst_time() / 2;
+        let Load { scale, share, elapsed } = load;
+        let modest = self.per_caller.debt(slot, elapsed) <= self.per_caller.burst_time() / 2;
         let Headroom(quarters) = Headroom::of(modest, priority, cost > NonZeroU32::MIN);
-        let no_headroom =
-            self.total.debt(&self.all).saturating_sub(self.total.burst_time() * quarters / 4);
+        let no_headroom = self
+            .total
+            .debt(&self.all, elapsed)
+            .saturating_sub(self.total.burst_time() * quarters / 4);
 
         let own = cells(cost, scale * share);
         if let Err(wait) = self.per_caller.take(slot, own) {
@@ -231,8 +246,10 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Governor<K, C> {
     ///
     /// Call it every few seconds: nothing else makes the map smaller. Linear in the callers tracked.
     pub fn sweep(&self) -> usize {
+        let elapsed = self.total.elapsed();
         self.callers.sweep(|slot| {
-            self.per_caller.debt(slot).is_zero() && self.per_caller_critical.debt(slot).is_zero()
+            self.per_caller.debt(slot, elapsed).is_zero()
+                && self.per_caller_critical.debt(slot, elapsed).is_zero()
         })
     }
 
