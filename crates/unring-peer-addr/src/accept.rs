@@ -21,7 +21,7 @@ pub use self::counters::{AcceptCounters, AcceptCounts};
 pub use self::io::ServerIo;
 use self::slots::{Slot, Slots};
 use crate::status::chain;
-use crate::tls::peer_of;
+use crate::tls::{peer_of, refused_certificate};
 use crate::wire::Wire;
 use crate::{ConnectInfo, TlsError, TlsIdentity, Transport};
 
@@ -178,7 +178,8 @@ async fn handshake(
     let tls = match timeout(limit, acceptor.accept(tcp)).await {
         Ok(Ok(tls)) => tls,
         Ok(Err(error)) => {
-            tracing::debug!(%remote, error = chain(&error), "TLS handshake failed");
+            let why = refused_certificate(&error).map_or_else(|| chain(&error), |why| chain(&why));
+            tracing::debug!(%remote, error = why, "TLS handshake failed");
             counters.handshake_failed();
             return None;
         }

@@ -13,9 +13,9 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use unring_peer::{GrpcUrl, PeerId};
 
-use crate::tls::peer_of;
+use crate::tls::{peer_of, refused_certificate};
 use crate::wire::{ClientIo, Wire};
-use crate::{TlsError, TlsIdentity};
+use crate::{InvalidCertificate, TlsError, TlsIdentity};
 
 /// Time for one address, TLS handshake included: nodes of a cluster are milliseconds apart, and what takes longer is
 /// better asked again later than waited for.
@@ -109,6 +109,17 @@ pub enum ConnectError {
         #[source]
         source: io::Error,
     },
+    /// The other end's certificate does not say who it is.
+    #[error("{url}: the certificate of {address} is refused")]
+    Certificate {
+        /// What was to be reached.
+        url: GrpcUrl,
+        /// The last address that was tried.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: InvalidCertificate,
+    },
     /// It took too long.
     #[error("{url}: not connected within {after:?}")]
     Timeout {
@@ -147,7 +158,7 @@ pub async fn probe<C: Connector>(connector: &C, url: &GrpcUrl) -> Result<PeerId,
 /// Connects to `https://` URLs over mutual TLS.
 #[derive(Clone, Debug)]
 pub struct TlsConnector {
-    config: Arc<ClientConfig>,
+    pub(crate) config: Arc<ClientConfig>,
 }
 
 impl TlsConnector {
@@ -166,7 +177,13 @@ impl TlsConnector {
     ) -> Result<Connection<ClientIo>, ConnectError> {
         let tcp = tcp(url, address).await?;
         let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.config));
-        let fail = |source| ConnectError::Tls { url: url.clone(), address, source };
+        let fail = |source| {
+            let url = url.clone();
+            match refused_certificate(&source) {
+                Some(source) => ConnectError::Certificate { url, address, source },
+                None => ConnectError::Tls { url, address, source },
+            }
+        };
         let tls = connector.connect(server_name(url), tcp).await.map_err(fail)?;
         let peer = peer_of(tls.get_ref().1.peer_certificates());
         Ok(Connection { io: ClientIo(Wire::Tls(Box::new(tls.into()))), peer })

@@ -92,7 +92,7 @@ impl<'a> Certificate<'a> {
         }
         let (rest, x509) =
             X509Certificate::from_der(der).map_err(|_| InvalidCertificate::Malformed)?;
-        if !rest.is_empty() {
+        if !rest.is_empty() || x509.signature_value.unused_bits != 0 {
             return Err(InvalidCertificate::Malformed);
         }
         let mut found = None;
@@ -180,6 +180,10 @@ fn signed_key(extension: &[u8]) -> Result<(PublicKey, Vec<u8>), InvalidCertifica
 /// of at least 256 bits and named curves, and against RSA.
 fn scheme(x509: &X509Certificate<'_>) -> Option<SignatureScheme> {
     let signature = &x509.signature_algorithm.algorithm;
+    // RFC 5280 section 4.1.1.2: it is named twice, inside and beside what is signed.
+    if x509.tbs_certificate.signature.algorithm != *signature {
+        return None;
+    }
     let key = &x509.public_key().algorithm;
     if key.algorithm == OID_SIG_ED25519 {
         return (*signature == OID_SIG_ED25519).then_some(SignatureScheme::ED25519);

@@ -5,14 +5,14 @@
 mod certificate;
 mod verifier;
 
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{CertificateError, ClientConfig, OtherError, ServerConfig};
 use thiserror::Error;
 use unring_peer::{Identity, PeerId};
 
@@ -152,6 +152,16 @@ impl fmt::Debug for TlsIdentity {
 pub(crate) fn peer_of(certificates: Option<&[CertificateDer<'_>]>) -> Option<PeerId> {
     let [certificate] = certificates? else { return None };
     certificate::Certificate::parse(certificate).ok().map(|certificate| certificate.peer_id())
+}
+
+/// Which certificate made a handshake fail; none when it failed for something else.
+pub(crate) fn refused_certificate(failure: &io::Error) -> Option<InvalidCertificate> {
+    match failure.get_ref()?.downcast_ref()? {
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(error))) => {
+            error.downcast_ref().copied()
+        }
+        _ => None,
+    }
 }
 
 /// The extension's content: `SignedKey ::= SEQUENCE { publicKey OCTET STRING, signature OCTET STRING }`.

@@ -1,1 +1,276 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
+use rcgen::{CertificateParams, CustomExtension, KeyPair};
+use rustls::ClientConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use unring_exchange::{OutboundRequest, Scope};
+use unring_peer::GrpcUrl;
+
+use super::certificate::{Certificate, InvalidCertificate};
+use super::verifier::PeerVerifier;
+use super::{EXTENSION_OID, TlsIdentity, signed_key};
+use crate::tests::support::{Node, identity, peer};
+use crate::{
+    AcceptCounters, AcceptCounts, AcceptLimits, CallError, Client, ConnectError, Incoming,
+    ServerConfig, TlsConnector, Transport, probe, serve,
+};
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+fn check(certificate: &CertificateDer<'_>) -> Result<String, InvalidCertificate> {
+    let algorithms = ring::default_provider().signature_verification_algorithms;
+    let certificate = Certificate::parse(certificate)?;
+    certificate
+        .check(&algorithms, UnixTime::since_unix_epoch(Duration::from_secs(1_790_000_000)))?;
+    Ok(certificate.peer_id().to_base58())
+}
+
+fn forged(change: impl FnOnce(&mut CertificateParams)) -> TlsIdentity {
+    TlsIdentity::with(&identity(2), change).unwrap()
+}
+
+fn refused(change: impl FnOnce(&mut CertificateParams)) -> InvalidCertificate {
+    check(&forged(change).certificate).unwrap_err()
+}
+
+fn hex(text: &str) -> CertificateDer<'static> {
+    let byte = |index| u8::from_str_radix(&text[index..index + 2], 16).unwrap();
+    (0..text.trim().len()).step_by(2).map(byte).collect::<Vec<_>>().into()
+}
+
+#[test]
+fn a_certificate_says_whose_it_is() {
+    let tls = TlsIdentity::new(&identity(2)).unwrap();
+    assert_eq!(check(&tls.certificate), Ok(peer(2).to_base58()));
+    assert!(tls.client_pem().starts_with("-----BEGIN CERTIFICATE-----"));
+    assert!(tls.key_pem().starts_with("-----BEGIN PRIVATE KEY-----"));
+    let shown = format!("{tls:?}");
+    assert!(shown.contains(&peer(2).to_base58()) && !shown.contains("key"), "{shown}");
+}
+
+/// The certificates of the libp2p TLS specification's section "Test vectors".
+#[test]
+fn certificates_of_other_implementations_are_read() {
+    let ed25519 = hex(include_str!("tests/spec_ed25519.hex"));
+    assert_eq!(check(&ed25519).unwrap(), "12D3KooWJRSrypvnpHgc6ZAgyCni4KcSmbV7uGRaMw5LgMKT18fq");
+    let invalid = hex(include_str!("tests/spec_invalid.hex"));
+    assert!(matches!(check(&invalid), Err(InvalidCertificate::Binding { .. })));
+}
+
+#[test]
+fn a_certificate_with_anothers_key_is_refused() {
+    // It carries node 2's public key, but what signs the certificate's key is node 3's.
+    let refused = refused(|params| {
+        let stolen = signed_key(&identity(2), &KeyPair::generate().unwrap());
+        params.custom_extensions = vec![CustomExtension::from_oid_content(&EXTENSION_OID, stolen)];
+    });
+    assert_eq!(refused, InvalidCertificate::Binding { peer: peer(2) });
+}
+
+#[test]
+fn certificates_are_refused_for_what_is_wrong_with_them() {
+    let validity = refused(|params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    assert!(matches!(validity, InvalidCertificate::Validity { .. }), "{validity}");
+    let validity = refused(|params| params.not_before = rcgen::date_time_ymd(3000, 1, 1));
+    assert!(matches!(validity, InvalidCertificate::Validity { .. }), "{validity}");
+
+    let none = refused(|params| params.custom_extensions.clear());
+    assert_eq!(none, InvalidCertificate::NoExtension);
+    let twice = refused(|params| {
+        params.custom_extensions = vec![params.custom_extensions[0].clone(); 2];
+    });
+    assert_eq!(twice, InvalidCertificate::ExtensionTwice);
+    let unknown = refused(|params| {
+        let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+        extension.set_criticality(true);
+        params.custom_extensions.push(extension);
+    });
+    assert_eq!(unknown, InvalidCertificate::UnknownCriticalExtension);
+    let garbage = refused(|params| {
+        params.custom_extensions =
+            vec![CustomExtension::from_oid_content(&EXTENSION_OID, vec![0x30, 2, 4, 0])];
+    });
+    assert_eq!(garbage, InvalidCertificate::Extension);
+
+    let large = CertificateDer::from(vec![0x30; 9000]);
+    assert_eq!(check(&large), Err(InvalidCertificate::TooLarge { got: 9000 }));
+    assert_eq!(check(&CertificateDer::from(vec![1, 2])), Err(InvalidCertificate::Malformed));
+}
+
+#[test]
+fn every_changed_byte_is_noticed() {
+    let certificate = TlsIdentity::new(&identity(2)).unwrap().certificate;
+    // The name of the algorithm beside the signature is repeated inside what is signed (RFC 5280 section 4.1.1.2); the
+    // parser reads it whatever the tag of its identifier is.
+    let algorithm = [0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
+    let outer = certificate.windows(algorithm.len()).rposition(|window| window == algorithm);
+    let lenient = outer.unwrap() + 2;
+    for index in (0..certificate.len()).filter(|index| *index != lenient) {
+        let mut bytes = certificate.to_vec();
+        bytes[index] ^= 1;
+        assert!(check(&bytes.into()).is_err(), "byte {index} may be changed");
+    }
+}
+
+/// Node 1 on a real port.
+struct Server {
+    url: GrpcUrl,
+    address: SocketAddr,
+    counters: Arc<AcceptCounters>,
+    node: Arc<Node>,
+    _stop: oneshot::Sender<()>,
+}
+
+async fn server(tls: Option<TlsIdentity>, limits: AcceptLimits) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let counters = Arc::new(AcceptCounters::default());
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let incoming = match tls {
+        Some(tls) => Incoming::tls(listener, &tls, limits, Arc::clone(&counters)).unwrap(),
+        None => Incoming::plain(listener, limits, Arc::clone(&counters)),
+    };
+    let node = Arc::new(Node::default());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let handler = Arc::clone(&node);
+    tokio::spawn(async move {
+        let shutdown = async { drop(stopped.await) };
+        serve(incoming, handler, ServerConfig::new(), shutdown).await
+    });
+    let url = format!("{scheme}://{address}").parse().unwrap();
+    Server { url, address, counters, node, _stop: stop }
+}
+
+impl Server {
+    /// Waits until the counts are as `expected`; they lag behind what a client sees.
+    async fn until(&self, expected: AcceptCounts) {
+        let reached = async {
+            while self.counters.counts() != expected {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        if tokio::time::timeout(LIMIT, reached).await.is_err() {
+            panic!("{:?} instead of {expected:?}", self.counters.counts());
+        }
+    }
+}
+
+async fn ask(server: &Server, connector: &TlsConnector) -> Result<(), CallError> {
+    let client = Client::connect(connector, &server.url, &identity(9), LIMIT).await?;
+    assert_eq!(client.peer(), Some(peer(1)));
+    let request =
+        OutboundRequest { scope: Scope::Local, max_peers: 0, trace: None, caller_record: None };
+    client.list_peers(request, LIMIT).await.map(drop)
+}
+
+fn node_1() -> Option<TlsIdentity> {
+    Some(TlsIdentity::new(&identity(1)).unwrap())
+}
+
+#[tokio::test]
+async fn both_ends_know_each_other() {
+    let server = server(node_1(), AcceptLimits::new()).await;
+    let connector = TlsConnector::new(&TlsIdentity::new(&identity(2)).unwrap()).unwrap();
+    assert_eq!(probe(&connector, &server.url).await.unwrap(), peer(1));
+    ask(&server, &connector).await.unwrap();
+    let (caller, ..) = server.node.calls.lock().unwrap().pop().unwrap();
+    assert_eq!((caller.peer, caller.transport), (Some(peer(2)), Transport::Tls));
+    server.until(AcceptCounts { accepted: 2, ..AcceptCounts::default() }).await;
+}
+
+#[tokio::test]
+async fn a_client_without_a_certificate_is_refused() {
+    let server = server(node_1(), AcceptLimits::new()).await;
+    let provider = Arc::new(ring::default_provider());
+    let verifier = Arc::new(PeerVerifier::new(&provider));
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let error = ask(&server, &TlsConnector { config: Arc::new(config) }).await.unwrap_err();
+    assert!(error.to_string().contains("CertificateRequired"), "{error}");
+    server.until(AcceptCounts { handshake_failed: 1, ..AcceptCounts::default() }).await;
+}
+
+#[tokio::test]
+async fn a_client_with_a_forged_or_expired_certificate_is_refused() {
+    let server = server(node_1(), AcceptLimits::new()).await;
+    let forged = [
+        forged(|params| params.not_after = rcgen::date_time_ymd(2020, 1, 1)),
+        forged(|params| {
+            let stolen = signed_key(&identity(2), &KeyPair::generate().unwrap());
+            params.custom_extensions =
+                vec![CustomExtension::from_oid_content(&EXTENSION_OID, stolen)];
+        }),
+    ];
+    for identity in &forged {
+        ask(&server, &TlsConnector::new(identity).unwrap()).await.unwrap_err();
+    }
+    assert!(server.node.calls.lock().unwrap().is_empty());
+    server.until(AcceptCounts { handshake_failed: 2, ..AcceptCounts::default() }).await;
+}
+
+#[tokio::test]
+async fn a_server_with_an_expired_certificate_is_refused_by_name() {
+    let expired = forged(|params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    let server = server(Some(expired), AcceptLimits::new()).await;
+    let connector = TlsConnector::new(&TlsIdentity::new(&identity(2)).unwrap()).unwrap();
+    let error = probe(&connector, &server.url).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Certificate { .. }), "{error:?}");
+    let why = crate::status::chain(&error);
+    assert!(why.contains("certificate of") && why.contains("valid from"), "{why}");
+}
+
+#[tokio::test]
+async fn connections_are_bounded_and_given_back() {
+    let limits = AcceptLimits { max_connections_per_ip: 1, ..AcceptLimits::new() };
+    let server = server(node_1(), limits).await;
+    let connector = TlsConnector::new(&TlsIdentity::new(&identity(2)).unwrap()).unwrap();
+    let first = Client::connect(&connector, &server.url, &identity(2), LIMIT).await.unwrap();
+    probe(&connector, &server.url).await.unwrap_err();
+    server.until(AcceptCounts { accepted: 1, ip_full: 1, ..AcceptCounts::default() }).await;
+    drop(first);
+    let again = async { while ask(&server, &connector).await.is_err() {} };
+    tokio::time::timeout(LIMIT, again).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_newest_connection_gives_way_when_too_many_shake_hands() {
+    let limits = AcceptLimits { max_handshakes: 1, ..AcceptLimits::new() };
+    let server = server(node_1(), limits).await;
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    let mut newest = TcpStream::connect(server.address).await.unwrap();
+    server.until(AcceptCounts { handshakes_full: 1, ..AcceptCounts::default() }).await;
+    assert!(matches!(newest.read(&mut [0; 1]).await, Ok(0) | Err(_)));
+    // The first one is still being listened to: it gets an alert for its garbage.
+    silent.write_all(b"garbage, not TLS").await.unwrap();
+    server
+        .until(AcceptCounts { handshakes_full: 1, handshake_failed: 1, ..AcceptCounts::default() })
+        .await;
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_closed() {
+    let limits =
+        AcceptLimits { handshake_timeout: Duration::from_millis(50), ..AcceptLimits::new() };
+    let tls = server(node_1(), limits.clone()).await;
+    let mut silent = TcpStream::connect(tls.address).await.unwrap();
+    assert!(matches!(silent.read(&mut [0; 1]).await, Ok(0) | Err(_)));
+    tls.until(AcceptCounts { handshake_timed_out: 1, ..AcceptCounts::default() }).await;
+
+    let plain = server(None, limits).await;
+    let mut silent = TcpStream::connect(plain.address).await.unwrap();
+    silent.write_all(b"PRI * HTTP/2.0\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(LIMIT, silent.read_to_end(&mut rest)).await;
+    assert!(closed.is_ok(), "the connection was kept");
+}
