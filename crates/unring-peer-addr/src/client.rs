@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use hyper_util::rt::TokioIo;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Status, Streaming};
@@ -129,9 +130,12 @@ impl Client {
     ) -> Result<BoxStream<'static, Result<RemoteBatch, CallError>>, CallError> {
         let updates = updates.flat_map(|update| stream::iter(update_to_wire(&update)));
         let messages = stream::once(async move { open_to_wire(&open) }).chain(updates);
+        // A stream that nobody reads must end, but HTTP/2 only resets it once its sending half is gone too.
+        let (reader, reader_gone) = oneshot::channel();
+        let messages = messages.take_until(reader_gone);
         let mut grpc = self.grpc.clone();
         let response = self.within(limit, grpc.watch_peers(self.request(messages))).await?;
-        Ok(self.clone().batches(response.into_inner()).boxed())
+        Ok(self.clone().batches(response.into_inner(), reader).boxed())
     }
 
     /// Asks for the joins and rings that the other end knows.
@@ -146,13 +150,14 @@ impl Client {
         topology_from_wire(topology.into_inner(), self.peer).map_err(|error| self.protocol(&error))
     }
 
-    /// The client is kept with the stream, which needs its connection.
+    /// The client is kept with the stream, which needs its connection, and `reader` is dropped with it.
     fn batches(
         self,
         inbound: Streaming<pb::WatchPeersResponse>,
+        reader: oneshot::Sender<()>,
     ) -> impl Stream<Item = Result<RemoteBatch, CallError>> + Send + 'static {
-        stream::unfold(Some((self, inbound)), |state| async {
-            let (client, mut inbound) = state?;
+        stream::unfold(Some((self, inbound, reader)), |state| async {
+            let (client, mut inbound, reader) = state?;
             let batch = match inbound.message().await {
                 Ok(None) => return None,
                 Ok(Some(message)) => {
@@ -160,7 +165,7 @@ impl Client {
                 }
                 Err(status) => Err(CallError::of(&client.url, &status)),
             };
-            let state = batch.is_ok().then_some((client, inbound));
+            let state = batch.is_ok().then_some((client, inbound, reader));
             Some((batch, state))
         })
     }

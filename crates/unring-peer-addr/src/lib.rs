@@ -1,4 +1,4 @@
-//! The peer address protocol over gRPC: client, server, wire conversions.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod accept;
@@ -18,6 +18,9 @@ mod service;
 mod status;
 mod tls;
 mod wire;
+
+#[cfg(test)]
+mod tests;
 
 pub use self::accept::{
     AcceptCounters, AcceptCounts, AcceptLimits, DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_MAX_CONNECTIONS,

@@ -1,0 +1,7 @@
+mod bad_input;
+mod calls;
+mod conversions;
+mod limits;
+mod plaintext;
+pub(crate) mod support;
+mod upstreams;
