@@ -1,12 +1,14 @@
 //! The records this node knows of others: merged by `seq`, expired by their signed times, bounded.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 use std::num::NonZeroUsize;
 
 use thiserror::Error;
 use unring_peer::{PeerId, SignedRecord, UnixMillis, UnverifiedRecord};
 
 use crate::config::MAX_CLOCK_SKEW;
+use crate::graves::Graves;
 use crate::stream::StreamId;
 
 /// Who brought a record: charged for it, and not sent it back.
@@ -50,8 +52,13 @@ pub enum KeptOut {
 struct Entry {
     record: SignedRecord,
     introducer: Introducer,
+    /// Whose share it counts against, as long as the node is known; nobody's for a node that brought its own record.
+    charged: Option<Account>,
     version: u64,
 }
+
+/// Who is charged for hearsay. All anonymous callers together are one.
+type Account = Option<PeerId>;
 
 /// The known records. Every method is O(log n) or better, but for [`Book::iter`].
 #[derive(Debug)]
@@ -60,9 +67,10 @@ pub(crate) struct Book {
     /// Order of change, for streams: a record that changes moves to the end.
     by_version: BTreeMap<u64, PeerId>,
     by_expiry: BTreeSet<(UnixMillis, PeerId)>,
-    introduced: HashMap<PeerId, usize>,
+    introduced: HashMap<Account, usize>,
     /// How many records join each node.
     joined_to: HashMap<PeerId, usize>,
+    graves: Graves,
     version: u64,
     capacity: usize,
 }
@@ -75,6 +83,7 @@ impl Book {
             by_expiry: BTreeSet::new(),
             introduced: HashMap::new(),
             joined_to: HashMap::new(),
+            graves: Graves::new(capacity),
             version: 0,
             capacity: capacity.get(),
         }
@@ -95,6 +104,9 @@ impl Book {
                 return Ok(Judgement::Known);
             }
         }
+        if self.graves.hold_newer(&record.peer_id(), record.seq()) {
+            return Ok(Judgement::Older);
+        }
         let claimed = record.claimed();
         if claimed.expires_at() <= now {
             return Err(KeptOut::Expired);
@@ -105,55 +117,80 @@ impl Book {
         Ok(Judgement::Wanted)
     }
 
-    /// Keeps a record that [`judge`](Self::judge) wanted. `share` is how many records the introducer may bring.
+    /// Whether there is room for a record of `peer`. `share` is how many nodes the introducer may bring.
     ///
     /// At the cap a newcomer is kept out and nothing known is forgotten. A tenth of the room is for nodes that bring
-    /// their own record, so that hearsay cannot keep out a node that really calls.
-    pub(crate) fn insert(
-        &mut self,
-        record: SignedRecord,
+    /// their own record, so that hearsay cannot keep out a node that really calls. A newer record of a known node takes
+    /// no room and always finds it.
+    pub(crate) fn room_for(
+        &self,
+        peer: &PeerId,
         introducer: Introducer,
         share: usize,
     ) -> Result<(), KeptOut> {
+        if self.entries.contains_key(peer) {
+            return Ok(());
+        }
+        let own_record = introducer.peer == Some(*peer);
+        let room = if own_record { self.capacity } else { self.capacity - self.capacity / 10 };
+        if self.entries.len() >= room {
+            return Err(KeptOut::BookFull);
+        }
+        let held = self.introduced.get(&introducer.peer).copied().unwrap_or_default();
+        if !own_record && held >= share {
+            return Err(KeptOut::IntroducerFull);
+        }
+        Ok(())
+    }
+
+    /// Keeps a record that [`judge`](Self::judge) wanted and that there is [room for](Self::room_for).
+    pub(crate) fn insert(&mut self, record: SignedRecord, introducer: Introducer) {
         let peer = record.record().peer_id;
-        let own_record = introducer.peer == Some(peer);
-        if !self.entries.contains_key(&peer) {
-            let room = if own_record { self.capacity } else { self.capacity - self.capacity / 10 };
-            if self.entries.len() >= room {
-                return Err(KeptOut::BookFull);
-            }
-        }
-        if let Some(introducer) = introducer.peer.filter(|_| !own_record) {
-            let held = self
-                .entries
-                .get(&peer)
-                .is_some_and(|entry| entry.introducer.peer == Some(introducer));
-            if !held && self.introduced.get(&introducer).is_some_and(|count| *count >= share) {
-                return Err(KeptOut::IntroducerFull);
-            }
-        }
-        self.remove(&peer);
+        let before = self.remove(&peer);
+        self.graves.open(&peer);
+        let charged = match before {
+            _ if introducer.peer == Some(peer) => None,
+            Some(before) => before.charged,
+            None => Some(introducer.peer),
+        };
         self.version += 1;
         for target in targets(&record) {
             *self.joined_to.entry(target).or_default() += 1;
         }
-        if let Some(introducer) = introducer.peer {
-            *self.introduced.entry(introducer).or_default() += 1;
+        if let Some(account) = charged {
+            *self.introduced.entry(account).or_default() += 1;
         }
         self.by_version.insert(self.version, peer);
         self.by_expiry.insert((record.record().expires_at(), peer));
-        self.entries.insert(peer, Entry { record, introducer, version: self.version });
-        Ok(())
+        self.entries.insert(peer, Entry { record, introducer, charged, version: self.version });
     }
 
-    /// Takes out every record whose time is over.
+    /// Takes out every record whose time is over. An older one does not come back for as long as it could be valid.
     pub(crate) fn expire(&mut self, now: UnixMillis) -> Vec<PeerId> {
         let mut expired = Vec::new();
         while let Some((_, peer)) = self.by_expiry.first().copied().filter(|(at, _)| *at <= now) {
-            self.remove(&peer);
+            if let Some(entry) = self.remove(&peer) {
+                self.graves.dig(now, peer, entry.record.record().seq);
+            }
             expired.push(peer);
         }
+        self.graves.clear(now);
         expired
+    }
+
+    #[cfg(test)]
+    pub(crate) fn graves(&self) -> &Graves {
+        &self.graves
+    }
+
+    /// Whether an empty book has forgotten all that it kept about records.
+    #[cfg(test)]
+    pub(crate) fn is_clean(&self) -> bool {
+        self.entries.is_empty()
+            && self.by_version.is_empty()
+            && self.by_expiry.is_empty()
+            && self.introduced.is_empty()
+            && self.joined_to.is_empty()
     }
 
     /// When the next record expires.
@@ -161,16 +198,17 @@ impl Book {
         self.by_expiry.first().map(|(at, _)| *at)
     }
 
-    fn remove(&mut self, peer: &PeerId) {
-        let Some(Entry { record, introducer, version }) = self.entries.remove(peer) else { return };
-        self.by_version.remove(&version);
-        self.by_expiry.remove(&(record.record().expires_at(), *peer));
-        for target in targets(&record) {
+    fn remove(&mut self, peer: &PeerId) -> Option<Entry> {
+        let entry = self.entries.remove(peer)?;
+        self.by_version.remove(&entry.version);
+        self.by_expiry.remove(&(entry.record.record().expires_at(), *peer));
+        for target in targets(&entry.record) {
             decrement(&mut self.joined_to, target);
         }
-        if let Some(introducer) = introducer.peer {
-            decrement(&mut self.introduced, introducer);
+        if let Some(account) = entry.charged {
+            decrement(&mut self.introduced, account);
         }
+        Some(entry)
     }
 
     pub(crate) fn get(&self, peer: &PeerId) -> Option<&SignedRecord> {
@@ -214,11 +252,11 @@ fn targets(record: &SignedRecord) -> BTreeSet<PeerId> {
     joins.flat_map(|join| &join.targets).copied().filter(|target| *target != peer).collect()
 }
 
-fn decrement(counts: &mut HashMap<PeerId, usize>, peer: PeerId) {
-    if let Some(count) = counts.get_mut(&peer) {
+fn decrement<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: K) {
+    if let Some(count) = counts.get_mut(&key) {
         *count -= 1;
         if *count == 0 {
-            counts.remove(&peer);
+            counts.remove(&key);
         }
     }
 }

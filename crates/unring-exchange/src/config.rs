@@ -73,6 +73,9 @@ pub const CLONE_WINDOW: Duration = Duration::from_secs(5);
 /// How long the duel with a cloned identity rests, and how long until it is warned of again.
 pub const CLONE_PAUSE: Duration = Duration::from_secs(10 * 60);
 
+/// Our own record is not signed anew sooner than this for its age, however short its ttl.
+pub const MIN_SIGN_INTERVAL: Duration = Duration::from_millis(100);
+
 /// How often an upstream that cannot stream is polled.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(30);
 

@@ -7,6 +7,7 @@ mod book;
 pub mod config;
 mod counters;
 mod engine;
+mod graves;
 mod message;
 mod stream;
 mod trace;

@@ -79,10 +79,10 @@ impl Stream {
         &mut self,
         id: StreamId,
         book: &Book,
-        own: &SignedRecord,
+        own: Option<&SignedRecord>,
     ) -> (Vec<SignedRecord>, bool) {
         let mut records = Vec::new();
-        if own.record().seq > self.own_sent {
+        if let Some(own) = own.filter(|own| own.record().seq > self.own_sent) {
             self.own_sent = own.record().seq;
             records.push(own.clone());
         }

@@ -63,6 +63,7 @@ pub struct Engine<V> {
     book: Book,
     dedup: DedupStore<(PeerId, RequestId), PeerId>,
     detector: Detector<PeerId>,
+    detector_swept: Option<Duration>,
     upstreams: BTreeMap<UpstreamId, Upstream>,
     streams: BTreeMap<StreamId, Stream>,
     pending: BTreeMap<InboundId, Pending>,
@@ -103,11 +104,15 @@ impl<V: Verifier> Engine<V> {
         let mut detector = DetectorConfig::new(me);
         detector.settle = config.ring_settle;
         detector.analysis_gap = config.ring_analysis_gap;
+        // Every node of the book and ourselves, and as many again whose record expired, if that is not too much work.
+        let capacity = config.book_capacity.get();
+        detector.max_nodes =
+            detector.max_nodes.min(capacity.saturating_mul(2)).max(capacity.saturating_add(1));
         let dedup = DedupConfig {
             retention: config.dedup_retention,
             capacity: config.dedup_capacity,
             per_introducer: config.dedup_per_caller,
-            // A quarter of the room stays for callers whose record we hold.
+            // A quarter of the room stays for origins whose record we hold.
             reserved_for_known: config.dedup_capacity.get() / 4,
         };
         let own = Own::new(origin.last_seq, origin.addresses, origin.grpc_url);
@@ -118,6 +123,7 @@ impl<V: Verifier> Engine<V> {
             book: Book::new(config.book_capacity),
             dedup: DedupStore::new(dedup),
             detector: Detector::new(detector),
+            detector_swept: None,
             upstreams: BTreeMap::new(),
             streams: BTreeMap::new(),
             pending: BTreeMap::new(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use unring_peer::{GrpcUrl, Join, NodeRecord, PeerAddress, SignedRecord};
 
 use crate::action::{Action, Notice};
-use crate::config::{CLONE_PAUSE, CLONE_WINDOW, UPSTREAM_HOLD};
+use crate::config::{CLONE_PAUSE, CLONE_WINDOW, MIN_SIGN_INTERVAL, UPSTREAM_HOLD};
 use crate::engine::{Engine, Now};
 use crate::verifier::Verifier;
 
@@ -21,6 +21,8 @@ pub(crate) struct Own {
     /// When records that we did not sign made us raise our `seq`, within [`CLONE_WINDOW`].
     bumps: VecDeque<Duration>,
     clone_pause_until: Option<Duration>,
+    /// Why it could not be signed, so that it is said once.
+    invalid: Option<String>,
 }
 
 impl Own {
@@ -33,6 +35,7 @@ impl Own {
             sign_at: Duration::ZERO,
             bumps: VecDeque::new(),
             clone_pause_until: None,
+            invalid: None,
         }
     }
 
@@ -89,34 +92,40 @@ impl<V: Verifier> Engine<V> {
 
     /// Signs our record anew, with a higher `seq` that is on disk before the record goes anywhere.
     pub(crate) fn sign_own(&mut self, now: Now) {
-        self.own.seq = self.own.seq.saturating_add(1).max(now.unix.get());
-        self.own.sign_at = now.mono + self.config.record_ttl / 3;
-        match SignedRecord::sign(&self.identity, self.own_content(now)) {
+        self.own.sign_at = now.mono + (self.config.record_ttl / 3).max(MIN_SIGN_INTERVAL);
+        let seq = self.own.seq.saturating_add(1).max(now.unix.get());
+        let content = NodeRecord { seq, ..self.own_content(now) };
+        match SignedRecord::sign(&self.identity, content) {
             Ok(record) => {
-                self.actions.push(Action::PersistSeq(self.own.seq));
+                self.own.seq = seq;
+                self.own.invalid = None;
+                self.actions.push(Action::PersistSeq(seq));
                 self.own.record = Some(record);
             }
             Err(error) => {
                 let reason = error_chain(&error);
-                self.actions.push(Action::Notice(Notice::OwnRecordInvalid { reason }));
+                if self.own.invalid.as_ref() != Some(&reason) {
+                    self.own.invalid = Some(reason.clone());
+                    self.actions.push(Action::Notice(Notice::OwnRecordInvalid { reason }));
+                }
             }
         }
         let (me, name) = (self.me(), self.config.name.clone());
         let joins = self.own_joins();
-        self.set_detector_joins(now, me, name, &joins);
+        self.set_detector_joins(now, me, &name, &joins);
         for stream in self.streams.values_mut() {
             stream.schedule(now.mono, UPSTREAM_HOLD);
         }
     }
 
+    /// Whether a record of ours with this `seq` would change anything.
+    pub(crate) fn is_news_of_us(&self, now: Now, seq: u64) -> bool {
+        seq >= self.own.seq && self.own.clone_pause_until.is_none_or(|until| now.mono >= until)
+    }
+
     /// A valid record of ours that is not the one we hold. Newer or as new: our database was lost, and nobody would
     /// hear us again until our clock passes that `seq`; so we go on from there.
     pub(crate) fn on_foreign_own_record(&mut self, now: Now, foreign: &SignedRecord) {
-        if foreign.record().seq < self.own.seq
-            || self.own.clone_pause_until.is_some_and(|until| now.mono < until)
-        {
-            return;
-        }
         self.own.bumps.retain(|at| now.mono < *at + CLONE_WINDOW);
         if !self.own.bumps.is_empty() {
             self.own.bumps.clear();

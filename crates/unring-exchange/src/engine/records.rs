@@ -1,12 +1,18 @@
 //! Records that others bring: judged before their signature is paid for, then kept, and told to the detector.
 
-use unring_cycle_detector::Join as DetectedJoin;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use unring_cycle_detector::{Detector, Join as DetectedJoin};
 use unring_peer::{Join, PeerId, UnverifiedRecord};
 
 use crate::book::{Introducer, Judgement, KeptOut};
 use crate::config::UPSTREAM_HOLD;
 use crate::engine::{Engine, Now};
 use crate::verifier::Verifier;
+
+/// How often at most the detector is searched for nodes that can make room.
+const DETECTOR_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 impl<V: Verifier> Engine<V> {
     /// Takes in what `introducer` brought. Each record stands for itself: a broken one does not cost the others.
@@ -41,17 +47,17 @@ impl<V: Verifier> Engine<V> {
             }
             Err(why) => return self.count_kept_out(why),
         }
+        if let Err(why) = self.book.room_for(&peer, introducer, self.share_of(introducer)) {
+            return self.count_kept_out(why);
+        }
         let Ok(record) = self.verifier.verify_record(record) else {
             self.counters.records_invalid += 1;
             return;
         };
-        let (name, joins) = (record.record().name.clone(), record.record().joins.clone());
-        if let Err(why) = self.book.insert(record, introducer, self.share_of(introducer)) {
-            return self.count_kept_out(why);
-        }
+        self.book.insert(record.clone(), introducer);
         self.counters.records_kept += 1;
         self.book_changed = true;
-        self.set_detector_joins(now, peer, name, &joins);
+        self.set_detector_joins(now, peer, &record.record().name, &record.record().joins);
         for (id, stream) in &mut self.streams {
             if Some(*id) != introducer.stream {
                 stream.schedule(now.mono, UPSTREAM_HOLD);
@@ -60,7 +66,7 @@ impl<V: Verifier> Engine<V> {
     }
 
     fn accept_own(&mut self, now: Now, record: UnverifiedRecord) {
-        if self.is_own_record(record.envelope()) {
+        if self.is_own_record(record.envelope()) || !self.is_news_of_us(now, record.seq()) {
             self.counters.records_known += 1;
             return;
         }
@@ -70,8 +76,8 @@ impl<V: Verifier> Engine<V> {
         }
     }
 
-    /// How many records an introducer may hold in the book. An upstream is our own choice and may bring them all; a
-    /// caller chose itself and gets a quarter.
+    /// How many nodes an introducer may bring. An upstream is our own choice and may bring them all; a caller chose
+    /// itself and gets a quarter, all anonymous ones together another.
     fn share_of(&self, introducer: Introducer) -> usize {
         let capacity = self.config.book_capacity.get();
         let is_upstream = introducer
@@ -88,21 +94,42 @@ impl<V: Verifier> Engine<V> {
         }
     }
 
+    /// Tells the detector of a node's joins. When it is full of nodes whose records expired, which it keeps for a day,
+    /// they make room, but for those on a ring with us.
     pub(crate) fn set_detector_joins(
         &mut self,
         now: Now,
         peer: PeerId,
-        name: String,
+        name: &str,
         joins: &[Join],
     ) {
-        let joins = joins.iter().map(|join| DetectedJoin {
-            address: join.address.clone(),
-            targets: join.targets.clone(),
-            since_unix_ms: join.since.get(),
-        });
-        if self.detector.set_joins(now.mono, peer, name, joins.collect()).is_err() {
+        let set = |detector: &mut Detector<PeerId>| {
+            detector.set_joins(now.mono, peer, name.to_owned(), detected(joins))
+        };
+        let mut outcome = set(&mut self.detector);
+        if outcome.is_err() && self.make_detector_room(now) {
+            outcome = set(&mut self.detector);
+        }
+        if outcome.is_err() {
             self.counters.records_full += 1;
         }
+    }
+
+    /// Looks at every node, so that it is done at most once a minute.
+    fn make_detector_room(&mut self, now: Now) -> bool {
+        if self.detector_swept.is_some_and(|at| now.mono < at + DETECTOR_SWEEP_INTERVAL) {
+            return false;
+        }
+        self.detector_swept = Some(now.mono);
+        let me = self.me();
+        let topology = self.detector.topology();
+        let ours = topology.rings.iter().filter(|ring| ring.members.binary_search(&me).is_ok());
+        let ours: BTreeSet<_> = ours.flat_map(|ring| ring.members.iter().copied()).collect();
+        let stale = topology.nodes.iter().filter(|node| node.unverified);
+        for node in stale.filter(|node| !ours.contains(&node.id)) {
+            self.detector.forget(now.mono, &node.id);
+        }
+        true
     }
 
     /// Takes out what is expired. The joins of a dead node stay known, as unverified: its ring may still be there.
@@ -113,4 +140,13 @@ impl<V: Verifier> Engine<V> {
             self.detector.mark_unverified(now.mono, &peer);
         }
     }
+}
+
+fn detected(joins: &[Join]) -> Vec<DetectedJoin<PeerId>> {
+    let joins = joins.iter().map(|join| DetectedJoin {
+        address: join.address.clone(),
+        targets: join.targets.clone(),
+        since_unix_ms: join.since.get(),
+    });
+    joins.collect()
 }

@@ -86,12 +86,15 @@ impl<V: Verifier> Engine<V> {
     fn refresh_link(&mut self, now: Now, id: UpstreamId) {
         let Some(link) = self.upstreams.get(&id).map(|upstream| upstream.link) else { return };
         let next = match link {
-            Link::Waiting { until } if until <= now.mono => {
-                let Some(caller_record) = self.own.record.clone() else { return };
-                let stream = StreamId(self.next_id());
-                self.actions.push(Action::OpenStream { stream, upstream: id, caller_record });
-                Link::Opening(stream)
-            }
+            Link::Waiting { until } if until <= now.mono => match self.own.record.clone() {
+                Some(caller_record) => {
+                    let stream = StreamId(self.next_id());
+                    self.actions.push(Action::OpenStream { stream, upstream: id, caller_record });
+                    Link::Opening(stream)
+                }
+                // A node that cannot say who it is has nothing to say; it tries to sign its record again then.
+                None => Link::Waiting { until: self.own.sign_at() },
+            },
             Link::Polling { next } if next <= now.mono => {
                 let (request, timeout) = self.local_request();
                 self.counters.sent_local += 1;

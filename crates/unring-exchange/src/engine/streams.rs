@@ -121,7 +121,7 @@ impl<V: Verifier> Engine<V> {
     }
 
     pub(crate) fn flush_streams(&mut self, now: Now) {
-        let Some(own) = &self.own.record else { return };
+        let own = self.own.record.as_ref();
         for (id, stream) in &mut self.streams {
             if !stream.ready || stream.flush_at.is_none_or(|at| at > now.mono) {
                 continue;

@@ -1,6 +1,8 @@
 //! One engine under test: each rule of the protocol, and what happens at each bound.
 
+mod book;
 mod deadlines;
+mod records;
 mod slots;
 mod support;
 mod trace_rules;
