@@ -1,7 +1,9 @@
 //! One engine under test: each rule of the protocol, and what happens at each bound.
 
+mod answers;
 mod book;
 mod deadlines;
+mod own_record;
 mod records;
 mod slots;
 mod support;

@@ -1,0 +1,205 @@
+//! Our own record: when it is signed, and what becomes of those that we did not sign.
+
+use unring_peer::{Identity, PeerAddress};
+
+use super::support::*;
+use crate::config::{CLONE_PAUSE, CLONE_WINDOW};
+use crate::{Action, Disposition, Notice, Request};
+
+fn notices(actions: &[Action]) -> Vec<Notice> {
+    let notices = actions.iter().filter_map(|action| match action {
+        Action::Notice(notice) => Some(notice.clone()),
+        _ => None,
+    });
+    notices.collect()
+}
+
+fn signings(actions: &[Action]) -> usize {
+    actions.iter().filter(|action| matches!(action, Action::PersistSeq(_))).count()
+}
+
+/// Shows the node a record of its own with this `seq`, as a caller does who has kept it.
+fn show(node: &mut Harness, me: &Identity, seq: u64) -> Vec<Action> {
+    let stream = node.engine.on_watcher(node.now, None, None).expect("there is room");
+    let foreign = record_with(me, seq, |record| record.name = "other".to_owned());
+    node.stream_records(stream, &[foreign], false);
+    let actions = node.actions();
+    node.engine.on_stream_closed(node.now, stream, &crate::CallFailure::new("over"));
+    actions
+}
+
+fn node(me: &Identity, last_seq: u64) -> Harness {
+    Harness::with_identity(me.clone(), last_seq, &[], |config| config.refresh = false)
+}
+
+#[test]
+fn the_seq_is_the_time_or_one_more_than_on_disk() {
+    let me = Identity::generate();
+    assert_eq!(node(&me, 0).own_seq(), EPOCH.get());
+    assert_eq!(node(&me, EPOCH.get() - 1).own_seq(), EPOCH.get());
+    assert_eq!(node(&me, EPOCH.get() + 77).own_seq(), EPOCH.get() + 78);
+}
+
+#[test]
+fn it_is_signed_for_news_and_at_a_third_of_its_ttl() {
+    let peer = Identity::generate();
+    let mut node = Harness::with(&["a"], |_| {});
+    let ttl = node.engine.own_record().expect("signed").record().ttl;
+    let mut signed_at = node.now;
+    let stream = node.open_stream(&peer);
+    assert_eq!(signings(&node.actions()), 1, "the address leads somewhere");
+    let closed = crate::CallFailure::new("over");
+    node.engine.on_stream_closed(node.now, stream, &closed);
+    let addresses: Vec<PeerAddress> = vec!["/ip4/10.0.0.1/tcp/1".parse().expect("an address")];
+    for round in 0..3 {
+        node.engine.set_addresses(node.now, addresses.clone(), None);
+        let expected = usize::from(round == 0);
+        if round == 0 {
+            signed_at = node.now;
+        }
+        assert_eq!(signings(&node.actions()), expected, "round {round}");
+    }
+    let stream = node.open_stream(&peer);
+    let (_, calls) = node.forwarded(None, recursive(None));
+    node.call_done(calls[0].call, &peer, &[]);
+    node.engine.set_upstreams(node.now, configured(&["a"]));
+    assert_eq!(signings(&node.actions()), 0, "a refresh alone says nothing new");
+
+    let third = ttl / 3 - (node.now.mono - signed_at.mono);
+    assert_eq!(signings(&node.run(third - millis(1))), 0);
+    let actions = node.run(millis(1 + 200));
+    assert_eq!(signings(&actions), 1);
+    assert_eq!(pushed(&actions, stream).len(), 0, "not before the upstream has told what it knows");
+    node.stream_records(stream, &[], true);
+    let pushes = pushed(&node.run(seconds(1)), stream);
+    assert_eq!(pushes, [(node.me(), node.own_seq())]);
+    assert_eq!(signings(&node.run(ttl)), 3);
+}
+
+#[test]
+fn a_lost_database_is_made_up_for() {
+    let me = Identity::generate();
+    let mut node = node(&me, 0);
+    let ahead = EPOCH.get() + 1_000_000;
+    let actions = show(&mut node, &me, ahead);
+    assert_eq!(node.own_seq(), ahead + 1);
+    assert_eq!(node.persisted, ahead + 1);
+    assert_eq!(notices(&actions), [Notice::SeqAdopted { seq: ahead + 1 }]);
+    // What is older or our own costs nothing and changes nothing.
+    let verified = node.verified.records.get();
+    for seq in [0, 1, EPOCH.get(), ahead] {
+        assert!(show(&mut node, &me, seq).is_empty());
+    }
+    let own = node.engine.own_record().expect("signed").clone();
+    node.watcher(&me, &own);
+    assert_eq!(node.verified.records.get(), verified);
+    assert_eq!(node.own_seq(), ahead + 1);
+    assert_eq!(node.engine.peers_known(), 0, "we are no peer of ours");
+}
+
+#[test]
+fn a_record_as_new_as_ours_with_other_content_is_gone_past() {
+    let me = Identity::generate();
+    let mut node = node(&me, 0);
+    show(&mut node, &me, EPOCH.get());
+    assert_eq!(node.own_seq(), EPOCH.get() + 1);
+}
+
+#[test]
+fn nobody_else_can_raise_our_seq() {
+    let me = Identity::generate();
+    let mut node = node(&me, 0);
+    let caller = Identity::generate();
+    let stream = node.watcher(&caller, &record(&caller, 1));
+    let mut envelope = record(&me, u64::MAX).envelope().to_vec();
+    *envelope.last_mut().expect("not empty") ^= 1;
+    let forged = unring_peer::UnverifiedRecord::decode(envelope.into(), bytes::Bytes::new());
+    let forged = forged.expect("it can be read");
+    node.engine.on_stream_records(node.now, stream, vec![forged], 0, false);
+    assert_eq!(node.own_seq(), EPOCH.get());
+    assert_eq!(node.engine.counters().records_invalid, 1);
+}
+
+#[test]
+fn a_copied_identity_is_warned_of_once_and_not_fought() {
+    let me = Identity::generate();
+    let mut node = node(&me, 0);
+    let mut warnings = 0;
+    let mut bumps = 0;
+    let mut other = EPOCH.get();
+    // The copy answers each of our records with a newer one, for ten minutes.
+    let end = node.now.mono + CLONE_PAUSE;
+    while node.now.mono < end {
+        node.run(seconds(1));
+        other = other.max(node.own_seq()) + 1;
+        for notice in notices(&show(&mut node, &me, other)) {
+            match notice {
+                Notice::ClonedIdentity { name, .. } => {
+                    assert_eq!(name, "other");
+                    warnings += 1;
+                }
+                Notice::SeqAdopted { .. } => bumps += 1,
+                Notice::OwnRecordInvalid { reason } => panic!("{reason}"),
+            }
+        }
+    }
+    assert_eq!((warnings, bumps), (1, 1));
+    // It is still there after the pause: it is said again.
+    let again = [seconds(2), seconds(2)].map(|pause| {
+        node.run(pause);
+        other = other.max(node.own_seq()) + 1;
+        notices(&show(&mut node, &me, other)).len()
+    });
+    assert_eq!(again, [1, 1]);
+}
+
+#[test]
+fn bumps_that_are_far_apart_are_no_duel() {
+    let me = Identity::generate();
+    let mut node = node(&me, 0);
+    for round in 1..=10 {
+        let ahead = node.own_seq() + 1_000_000;
+        let adopted = Notice::SeqAdopted { seq: ahead + 1 };
+        assert_eq!(notices(&show(&mut node, &me, ahead)), [adopted], "round {round}");
+        node.run(CLONE_WINDOW);
+    }
+}
+
+#[test]
+fn the_seq_is_on_disk_before_an_answer_tells_it() {
+    let (me, caller) = (Identity::generate(), Identity::generate());
+    let mut node = node(&me, 0);
+    let caller_record = Some(unverified(&record(&me, EPOCH.get() + 5)));
+    let request = Request { caller_record, ..local() };
+    let pending = node.request(Some(caller.peer_id()), request).expect("no trace, no error");
+    let Disposition::Pending(inbound) = pending else { panic!("{pending:?}") };
+    // The harness checks the order.
+    let (answered, answer) = answers(node.actions()).pop().expect("an answer");
+    assert_eq!(answered, inbound);
+    assert_eq!(answer.records[0].record().seq, EPOCH.get() + 6);
+    assert_eq!(node.persisted, EPOCH.get() + 6);
+}
+
+#[test]
+fn a_record_that_cannot_be_signed_is_said_once() {
+    let peer = Identity::generate();
+    let mut node = Harness::with(&[], |_| {});
+    let before = node.own_seq();
+    let many: Vec<_> = (0..33).map(|number| format!("upstream-{number}")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    node.engine.set_upstreams(node.now, configured(&many));
+    assert_eq!(notices(&node.actions()).len(), 1);
+    node.watcher(&peer, &record(&peer, 1));
+    assert_eq!(notices(&node.run(seconds(3600))), []);
+    assert_eq!(node.own_seq(), before, "the last good one stays, and no seq is used up");
+    node.engine.set_upstreams(node.now, configured(&["a"]));
+    node.actions();
+    assert!(node.own_seq() > before);
+
+    // One that never could be signed: the node answers all the same, and its timer rests.
+    let mut node = Harness::with(&["a"], |config| config.name = "x".repeat(64));
+    assert!(node.engine.own_record().is_none());
+    node.watcher(&peer, &record(&peer, 1));
+    assert!(opened(&node.run(seconds(3600))).is_empty());
+    assert_eq!(node.answered(Some(peer.peer_id()), local()).responder, node.me());
+}
