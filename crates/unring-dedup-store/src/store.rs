@@ -249,6 +249,12 @@ impl<K: Hash + Eq, I: Hash + Eq, S: BuildHasher + Clone> DedupStore<K, I, S> {
             .saturating_add(table(self.accounts.capacity(), size_of::<(I, Account)>()))
     }
 
+    /// Starts the generation at `now` as a thread does that sleeps before it purges.
+    #[cfg(test)]
+    pub(crate) fn rotate_without_purge(&self, now: Duration) {
+        self.start.store(Generation::at(nanos(now), self.length).start, Ordering::Release);
+    }
+
     /// What the map itself holds, to be compared with what is counted.
     #[cfg(test)]
     pub(crate) fn seen_len(&self) -> usize {

@@ -5,6 +5,8 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::account::Account;
+use crate::generation::Generation;
 use crate::{Config, DedupStore, Outcome, Standing};
 use Standing::{Known, Newcomer};
 
@@ -167,6 +169,39 @@ fn times_at_both_ends_are_accepted() {
     let forever = DedupStore::new(Config { retention: Duration::MAX, ..config(2, 2, 0) });
     assert_eq!(forever.check_and_insert(1_u64, 0_u8, Known, at(1)), Outcome::New);
     assert!(forever.contains(&1, at(1_000_000_000)));
+}
+
+#[test]
+fn an_expired_entry_that_is_still_in_memory_gives_its_place_to_its_key() {
+    let store = store(2, 1, 1);
+    assert_eq!(store.check_and_insert(1, 0, Newcomer, at(0)), Outcome::New);
+    assert_eq!(store.check_and_insert(2, 1, Known, at(0)), Outcome::New);
+    store.rotate_without_purge(at(120));
+    // Full in memory: another key waits for the purge, the expired key takes its own place.
+    assert_eq!(store.check_and_insert(3, 3, Known, at(120)), Outcome::Full { held: 2, limit: 2 });
+    assert_eq!(store.check_and_insert(1, 0, Newcomer, at(120)), Outcome::New);
+    assert_eq!((store.len(), store.evicted()), (2, 1));
+    let seen = Outcome::Duplicate { first_seen: at(120) };
+    assert_eq!(store.check_and_insert(1, 2, Known, at(120)), seen);
+    assert_eq!(store.rotate(at(180)), 1);
+    assert_eq!((store.len(), store.seen_len(), store.held_by(&0)), (1, 1, 1));
+}
+
+#[test]
+fn an_account_charges_the_generation_that_an_entry_was_stamped_in() {
+    let generation = |number: u64| Generation { start: number * 10, length: 10 };
+    let mut account = Account::new(generation(5));
+    for number in [5, 4, 3, 0] {
+        // Threads that slept: generation 4 is still remembered, older ones are expired on arrival.
+        account.charge(generation(number));
+    }
+    assert_eq!(account.held(), 2);
+    account.advance(generation(4));
+    assert_eq!(account.held(), 2, "no way back");
+    account.advance(generation(6));
+    assert_eq!(account.held(), 1);
+    account.advance(generation(8));
+    assert_eq!(account.held(), 0);
 }
 
 #[test]
