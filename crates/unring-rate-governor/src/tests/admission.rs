@@ -126,6 +126,27 @@ fn critical_requests_have_a_lane_that_no_load_takes() {
 }
 
 #[test]
+fn the_critical_lane_charges_nothing_for_a_refusal() {
+    // The lane gets 10 a second, one caller's part of it 1.
+    let (total, per_caller) = (Rate::new(100, 100).unwrap(), Rate::new(10, 100).unwrap());
+    let (governor, clock) = governor(Config { total, per_caller, ..config() });
+    overload(&governor);
+    // One caller after the other empties the lane and, at the largest scale, the total.
+    for caller in 0..20 {
+        while governor.check(&caller, Critical, LOCAL) == Decision::Admitted {}
+    }
+    for _ in 0..1000 {
+        assert!(matches!(governor.check(&50, Critical, LOCAL), Decision::Refused(_)));
+    }
+    // A second later the lane has room again, and the caller that was refused so often may use it all.
+    clock.advance(Duration::from_secs(1));
+    let burst = (0..1000)
+        .take_while(|_| governor.check(&50, Critical, LOCAL) == Decision::Admitted)
+        .count();
+    assert!(burst >= 10, "{burst}");
+}
+
+#[test]
 fn without_load_critical_is_never_worse_than_exchange() {
     let (governor, _) = governor(config());
     let burst =
@@ -228,6 +249,23 @@ fn the_map_of_callers_stays_within_its_cap_between_threads() {
         }
     });
     assert!(governor.tracked_callers() <= 50);
+}
+
+#[test]
+fn callers_that_arrive_twice_at_once_are_counted_once() {
+    let (governor, _) = governor(config());
+    let barrier = std::sync::Barrier::new(8);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for caller in 0..60 {
+                    barrier.wait();
+                    let _ = governor.check(&caller, Exchange, LOCAL);
+                }
+            });
+        }
+    });
+    assert_eq!((governor.tracked_callers(), governor.active_callers()), (60, 60));
 }
 
 #[test]
