@@ -42,7 +42,8 @@ pub enum ServeError {
 /// `grpcurl` needs no files.
 ///
 /// After `shutdown` no connection is accepted, clients are told (GOAWAY), streams of records end with a retry delay, and
-/// what is still open after [`ServerConfig::drain`] is closed. Dropping the future closes everything at once.
+/// what is still open after [`ServerConfig::drain`] is closed. Dropping the future closes everything at once. How many
+/// connections may be open is `incoming`'s to bound, as [`Incoming`](crate::Incoming) does.
 ///
 /// # Errors
 /// Before anything is accepted; an error of `incoming` ends nothing.

@@ -76,7 +76,7 @@ pub struct ListPeersResponse {
     /// where the request was cut off answers on the way that came first.
     #[prost(bool, tag = "3")]
     pub complete: bool,
-    /// Why not, in the order of their discovery.
+    /// Why not, each reason once; a loop or a duplicate may be named in a complete answer too.
     #[prost(enumeration = "Incomplete", repeated, tag = "4")]
     pub incomplete: ::prost::alloc::vec::Vec<i32>,
     /// What became of each upstream that was asked.
@@ -143,7 +143,8 @@ pub struct WatchPeersResponse {
     /// The end of the snapshot: everything the server has was sent.
     #[prost(bool, tag = "3")]
     pub snapshot_complete: bool,
-    /// Version of the server's book after these records.
+    /// Version of the server's book after these records; 0 in all but the last message of a batch that takes several,
+    /// because a stream cannot be resumed there.
     #[prost(uint64, tag = "4")]
     pub version: u64,
     /// Changes when the server starts anew; versions of two epochs cannot be compared.
