@@ -16,7 +16,7 @@ pub const FLOOR: f64 = 0.1;
 /// The most that a cost is multiplied by: there the admitted rate is down to [`FLOOR`].
 pub const MAX_SCALE: f64 = 1.0 / FLOOR;
 
-/// How often to measure and update. Five times a second settles within 2 s; reading the meter is some 10 us a thread.
+/// How often to measure and update. Five times a second settles within 5 s; reading the meter is some 10 us a thread.
 pub const CONTROL_PERIOD: Duration = Duration::from_millis(200);
 
 /// How long a missing measurement changes nothing: ten periods, so that one slow read is not an incident.

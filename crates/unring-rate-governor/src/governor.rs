@@ -16,7 +16,7 @@ use crate::controller::{Controller, Measurement};
 use crate::decision::{Decision, Limited, Priority, WhichLimit};
 use crate::rate::{Rate, cells};
 
-/// A bound on tracked callers that suits a cluster: 4096 nodes, as many as an address book holds, at some 150 bytes each.
+/// A bound on tracked callers that suits a cluster: 4096 nodes, as many as an address book holds.
 pub const DEFAULT_MAX_CALLERS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// Retry delays are whole milliseconds, which is what clocks and timers of callers keep.
