@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use thiserror::Error;
 use unring_peer::{PeerId, SignedRecord, UnixMillis, UnverifiedRecord};
@@ -55,6 +56,16 @@ struct Entry {
     /// Whose share it counts against, as long as the node is known; nobody's for a node that brought its own record.
     charged: Option<Account>,
     version: u64,
+    /// When it came, on the engine's monotonic clock.
+    since: Duration,
+}
+
+/// A record that changed, for streams.
+pub(crate) struct Change<'a> {
+    pub(crate) record: &'a SignedRecord,
+    pub(crate) introducer: Introducer,
+    pub(crate) version: u64,
+    pub(crate) since: Duration,
 }
 
 /// Who is charged for hearsay. All anonymous callers together are one.
@@ -144,7 +155,7 @@ impl Book {
     }
 
     /// Keeps a record that [`judge`](Self::judge) wanted and that there is [room for](Self::room_for).
-    pub(crate) fn insert(&mut self, record: SignedRecord, introducer: Introducer) {
+    pub(crate) fn insert(&mut self, now: Duration, record: SignedRecord, introducer: Introducer) {
         let peer = record.record().peer_id;
         let before = self.remove(&peer);
         self.graves.open(&peer);
@@ -162,7 +173,8 @@ impl Book {
         }
         self.by_version.insert(self.version, peer);
         self.by_expiry.insert((record.record().expires_at(), peer));
-        self.entries.insert(peer, Entry { record, introducer, charged, version: self.version });
+        let (version, since) = (self.version, now);
+        self.entries.insert(peer, Entry { record, introducer, charged, version, since });
     }
 
     /// Takes out every record whose time is over. An older one does not come back for as long as it could be valid.
@@ -234,15 +246,19 @@ impl Book {
         self.version
     }
 
-    /// What changed after `version`, with who brought it.
-    pub(crate) fn changes_since(
-        &self,
-        version: u64,
-    ) -> impl Iterator<Item = (&SignedRecord, Introducer)> {
-        self.by_version
-            .range(version.saturating_add(1)..)
-            .filter_map(|(_, peer)| self.entries.get(peer))
-            .map(|entry| (&entry.record, entry.introducer))
+    /// What changed after `version`, in the order of the changes.
+    pub(crate) fn changes_since(&self, version: u64) -> impl Iterator<Item = Change<'_>> {
+        let changed = self.by_version.range(version.saturating_add(1)..);
+        changed.filter_map(|(version, peer)| {
+            let Entry { record, introducer, since, .. } = self.entries.get(peer)?;
+            let (introducer, version, since) = (*introducer, *version, *since);
+            Some(Change { record, introducer, version, since })
+        })
+    }
+
+    /// The version at which the record of `peer` changed last.
+    pub(crate) fn version_of(&self, peer: &PeerId) -> Option<u64> {
+        self.entries.get(peer).map(|entry| entry.version)
     }
 }
 

@@ -85,6 +85,12 @@ pub const MAX_PENDING: usize = 1024;
 /// Streams open at once, both ways. At the cap a further one is refused.
 pub const MAX_STREAMS: usize = 1024;
 
+/// Streams that one caller may have open: a node has one per address that leads here. A further one closes the oldest.
+pub const MAX_STREAMS_PER_CALLER: usize = 4;
+
+/// Streams open to callers without a name, all together: people who watch. At the cap a further one is refused.
+pub const MAX_ANONYMOUS_STREAMS: usize = 64;
+
 /// Recursive requests that the status page can still show.
 pub const RECENT_REQUESTS: usize = 64;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use unring_peer::{NodeRecord, PeerId, SignedRecord};
 
-use crate::book::Book;
+use crate::book::{Book, Change};
+use crate::config::UPSTREAM_HOLD;
 use crate::upstream::UpstreamId;
 
 /// Names one stream in this process.
@@ -33,8 +34,8 @@ pub(crate) struct Stream {
     own_sent: u64,
     /// Whether it was told everything once.
     snapshot_sent: bool,
-    /// Versions that it told us while we were holding ours back: it has them. At most as many as the book holds, since
-    /// only records of the book are noted, and emptied by each flush.
+    /// Versions that it told us while we were holding ours back: it has them. At most as many as the book holds: each
+    /// flush forgets those that are sent or gone.
     has: HashMap<PeerId, u64>,
     /// When what is new is sent; none when nothing is.
     pub(crate) flush_at: Option<Duration>,
@@ -68,34 +69,61 @@ impl Stream {
         }
     }
 
-    /// Asks for a flush at `at`, or at once for a downstream watcher. An earlier one that is due stays.
-    pub(crate) fn schedule(&mut self, now: Duration, hold: Duration) {
-        let at = if self.side == Side::Serving { now } else { now + hold };
-        self.flush_at = Some(self.flush_at.map_or(at, |due| due.min(at)));
+    /// The other end sent this version of our own record.
+    pub(crate) fn note_has_own(&mut self, seq: u64) {
+        self.own_sent = self.own_sent.max(seq);
+    }
+
+    /// How long news are held back. An upstream mostly hears of them by itself.
+    fn hold(&self) -> Duration {
+        if self.side == Side::Serving { Duration::ZERO } else { UPSTREAM_HOLD }
+    }
+
+    /// There is news. A flush that is due earlier stays.
+    pub(crate) fn schedule(&mut self, now: Duration) {
+        self.schedule_at(now + self.hold());
     }
 
     /// What the other end lacks; afterwards it is taken to have it. The flag says that this completes the snapshot.
+    ///
+    /// Each version goes out at most once on a stream, and not at all where the other end brought it or is known to
+    /// have it.
     pub(crate) fn flush(
         &mut self,
+        now: Duration,
         id: StreamId,
         book: &Book,
-        own: Option<&SignedRecord>,
+        own: Option<(&SignedRecord, Duration)>,
     ) -> (Vec<SignedRecord>, bool) {
-        let mut records = Vec::new();
-        if let Some(own) = own.filter(|own| own.record().seq > self.own_sent) {
-            self.own_sent = own.record().seq;
-            records.push(own.clone());
+        let (hold, mut records) = (self.hold(), Vec::new());
+        self.flush_at = None;
+        if let Some((own, since)) = own.filter(|(own, _)| own.record().seq > self.own_sent) {
+            if since + hold <= now {
+                self.own_sent = own.record().seq;
+                records.push(own.clone());
+            } else {
+                self.flush_at = Some(since + hold);
+            }
         }
-        for (record, introducer) in book.changes_since(self.sent_version) {
+        for Change { record, introducer, version, since } in book.changes_since(self.sent_version) {
+            if since + hold > now {
+                // So is everything after it.
+                self.schedule_at(since + hold);
+                break;
+            }
+            self.sent_version = version;
             let NodeRecord { peer_id, seq, .. } = record.record();
             let brought_it = introducer.stream == Some(id);
             if !brought_it && self.has.get(peer_id).is_none_or(|has| has < seq) {
                 records.push(record.clone());
             }
         }
-        self.sent_version = book.version();
-        self.has = HashMap::new();
-        self.flush_at = None;
+        let sent = self.sent_version;
+        self.has.retain(|peer, _| book.version_of(peer).is_some_and(|version| version > sent));
         (records, !std::mem::replace(&mut self.snapshot_sent, true))
+    }
+
+    fn schedule_at(&mut self, at: Duration) {
+        self.flush_at = Some(self.flush_at.map_or(at, |due| due.min(at)));
     }
 }

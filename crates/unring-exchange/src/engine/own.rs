@@ -6,7 +6,7 @@ use std::time::Duration;
 use unring_peer::{GrpcUrl, Join, NodeRecord, PeerAddress, SignedRecord};
 
 use crate::action::{Action, Notice};
-use crate::config::{CLONE_PAUSE, CLONE_WINDOW, MIN_SIGN_INTERVAL, UPSTREAM_HOLD};
+use crate::config::{CLONE_PAUSE, CLONE_WINDOW, MIN_SIGN_INTERVAL};
 use crate::engine::{Engine, Now};
 use crate::verifier::Verifier;
 
@@ -14,6 +14,7 @@ use crate::verifier::Verifier;
 #[derive(Debug)]
 pub(crate) struct Own {
     pub(crate) record: Option<SignedRecord>,
+    signed_at: Duration,
     seq: u64,
     addresses: Vec<PeerAddress>,
     grpc_url: Option<GrpcUrl>,
@@ -29,6 +30,7 @@ impl Own {
     pub(crate) fn new(seq: u64, addresses: Vec<PeerAddress>, grpc_url: Option<GrpcUrl>) -> Self {
         Self {
             record: None,
+            signed_at: Duration::ZERO,
             seq,
             addresses,
             grpc_url,
@@ -37,6 +39,11 @@ impl Own {
             clone_pause_until: None,
             invalid: None,
         }
+    }
+
+    /// The record, and since when it says what it says.
+    pub(crate) fn news(&self) -> Option<(&SignedRecord, Duration)> {
+        self.record.as_ref().map(|record| (record, self.signed_at))
     }
 
     pub(crate) fn sign_at(&self) -> Duration {
@@ -101,6 +108,7 @@ impl<V: Verifier> Engine<V> {
                 self.own.invalid = None;
                 self.actions.push(Action::PersistSeq(seq));
                 self.own.record = Some(record);
+                self.own.signed_at = now.mono;
             }
             Err(error) => {
                 let reason = error_chain(&error);
@@ -114,7 +122,7 @@ impl<V: Verifier> Engine<V> {
         let joins = self.own_joins();
         self.set_detector_joins(now, me, &name, &joins);
         for stream in self.streams.values_mut() {
-            stream.schedule(now.mono, UPSTREAM_HOLD);
+            stream.schedule(now.mono);
         }
     }
 

@@ -7,7 +7,6 @@ use unring_cycle_detector::{Detector, Join as DetectedJoin};
 use unring_peer::{Join, PeerId, UnverifiedRecord};
 
 use crate::book::{Introducer, Judgement, KeptOut};
-use crate::config::UPSTREAM_HOLD;
 use crate::engine::{Engine, Now};
 use crate::verifier::Verifier;
 
@@ -30,7 +29,7 @@ impl<V: Verifier> Engine<V> {
     pub(crate) fn accept(&mut self, now: Now, record: UnverifiedRecord, introducer: Introducer) {
         let (peer, seq) = (record.peer_id(), record.seq());
         if peer == self.me() {
-            return self.accept_own(now, record);
+            return self.accept_own(now, record, introducer);
         }
         match self.book.judge(now.unix, &record) {
             Ok(Judgement::Wanted) => {}
@@ -54,19 +53,26 @@ impl<V: Verifier> Engine<V> {
             self.counters.records_invalid += 1;
             return;
         };
-        self.book.insert(record.clone(), introducer);
+        self.book.insert(now.mono, record.clone(), introducer);
         self.counters.records_kept += 1;
         self.book_changed = true;
         self.set_detector_joins(now, peer, &record.record().name, &record.record().joins);
         for (id, stream) in &mut self.streams {
             if Some(*id) != introducer.stream {
-                stream.schedule(now.mono, UPSTREAM_HOLD);
+                stream.schedule(now.mono);
             }
         }
     }
 
-    fn accept_own(&mut self, now: Now, record: UnverifiedRecord) {
-        if self.is_own_record(record.envelope()) || !self.is_news_of_us(now, record.seq()) {
+    fn accept_own(&mut self, now: Now, record: UnverifiedRecord, introducer: Introducer) {
+        if self.is_own_record(record.envelope()) {
+            self.counters.records_known += 1;
+            if let Some(stream) = introducer.stream.and_then(|id| self.streams.get_mut(&id)) {
+                stream.note_has_own(record.seq());
+            }
+            return;
+        }
+        if !self.is_news_of_us(now, record.seq()) {
             self.counters.records_known += 1;
             return;
         }

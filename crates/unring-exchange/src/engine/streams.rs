@@ -1,14 +1,15 @@
 //! Streams of records, both ways: what is new is passed on once per direction of a join, and only by `seq`.
 
-use std::time::Duration;
-
 use thiserror::Error;
 use unring_peer::{PeerId, UnverifiedRecord};
 
 use crate::action::{Action, CallFailure};
 use crate::backoff::jitter;
 use crate::book::Introducer;
-use crate::config::{MAX_PUSH_RECORDS, MAX_STREAMS, PROBE_AGAIN, PROBE_INTERVAL, UPSTREAM_HOLD};
+use crate::config::{
+    MAX_ANONYMOUS_STREAMS, MAX_PUSH_RECORDS, MAX_STREAMS, MAX_STREAMS_PER_CALLER, PROBE_AGAIN,
+    PROBE_INTERVAL,
+};
 use crate::engine::{Engine, Now};
 use crate::stream::{Side, Stream, StreamId};
 use crate::upstream::{Link, UpstreamId};
@@ -17,8 +18,8 @@ use crate::verifier::Verifier;
 /// Why a stream is not opened.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum StreamRefused {
-    /// As many are open as may be.
-    #[error("{open} streams are open, at most {MAX_STREAMS} are allowed")]
+    /// As many are open as may be: [`MAX_STREAMS`], or [`MAX_ANONYMOUS_STREAMS`] of callers without a name.
+    #[error("{open} streams are open, no more are allowed")]
     TooMany {
         /// How many are open.
         open: usize,
@@ -28,8 +29,11 @@ pub enum StreamRefused {
 impl<V: Verifier> Engine<V> {
     /// A downstream node, or any other client, wants to hear of changes. It gets a snapshot at once.
     ///
+    /// A caller that has [`MAX_STREAMS_PER_CALLER`] open loses the oldest: after a broken connection it comes back before
+    /// we notice.
+    ///
     /// # Errors
-    /// When [`MAX_STREAMS`] are open.
+    /// When [`MAX_STREAMS`] are open, or [`MAX_ANONYMOUS_STREAMS`] of callers without a name.
     pub fn on_watcher(
         &mut self,
         now: Now,
@@ -37,12 +41,20 @@ impl<V: Verifier> Engine<V> {
         caller_record: Option<UnverifiedRecord>,
     ) -> Result<StreamId, StreamRefused> {
         let open = self.streams.len();
-        if open >= MAX_STREAMS {
+        let serves_caller = |stream: &Stream| stream.side == Side::Serving && stream.peer == caller;
+        let mut of_caller = self.streams.iter().filter(|(_, stream)| serves_caller(stream));
+        let (count, oldest) = (of_caller.clone().count(), of_caller.next().map(|(id, _)| *id));
+        if open >= MAX_STREAMS || caller.is_none() && count >= MAX_ANONYMOUS_STREAMS {
             return Err(StreamRefused::TooMany { open });
+        }
+        if let Some(oldest) = oldest.filter(|_| caller.is_some() && count >= MAX_STREAMS_PER_CALLER)
+        {
+            self.streams.remove(&oldest);
+            self.actions.push(Action::CloseStream(oldest));
         }
         let id = StreamId(self.next_id());
         let mut stream = Stream::new(Side::Serving, caller, 0, 0);
-        stream.schedule(now.mono, Duration::ZERO);
+        stream.schedule(now.mono);
         self.streams.insert(id, stream);
         if let Some(caller) = caller {
             self.detector.caller_seen(now.mono, &caller);
@@ -92,7 +104,7 @@ impl<V: Verifier> Engine<V> {
         self.accept_all(now, records, introducer);
         if let Some(stream) = self.streams.get_mut(&id).filter(|_| snapshot_complete) {
             stream.ready = true;
-            stream.schedule(now.mono, UPSTREAM_HOLD);
+            stream.schedule(now.mono);
         }
     }
 
@@ -121,12 +133,12 @@ impl<V: Verifier> Engine<V> {
     }
 
     pub(crate) fn flush_streams(&mut self, now: Now) {
-        let own = self.own.record.as_ref();
+        let own = self.own.news();
         for (id, stream) in &mut self.streams {
             if !stream.ready || stream.flush_at.is_none_or(|at| at > now.mono) {
                 continue;
             }
-            let (records, completes_snapshot) = stream.flush(*id, &self.book, own);
+            let (records, completes_snapshot) = stream.flush(now.mono, *id, &self.book, own);
             self.counters.pushes += records.len() as u64;
             let version = self.book.version();
             let mut chunks = records.chunks(MAX_PUSH_RECORDS).peekable();

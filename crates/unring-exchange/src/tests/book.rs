@@ -54,7 +54,7 @@ fn offer(
     let judgement = book.judge(now, &unverified(record))?;
     if judgement == Judgement::Wanted {
         book.room_for(&record.record().peer_id, introducer, share)?;
-        book.insert(record.clone(), introducer);
+        book.insert(seconds(0), record.clone(), introducer);
     }
     Ok(judgement)
 }

@@ -6,6 +6,7 @@ mod deadlines;
 mod own_record;
 mod records;
 mod slots;
+mod streams;
 mod support;
 mod trace_rules;
 mod upstreams;

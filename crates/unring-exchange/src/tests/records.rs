@@ -92,7 +92,7 @@ fn a_dead_node_leaves_at_its_signed_time_and_does_not_return() {
     let stream = me.watcher(&caller, &record(&caller, 1));
     let mortal = record_with(&node, 1, |record| record.ttl = seconds(90));
     me.run(seconds(60));
-    me.stream_records(stream, &[mortal.clone()], false);
+    me.stream_records(stream, std::slice::from_ref(&mortal), false);
     let _changes = me.actions();
     let changed =
         |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::BookChanged));
