@@ -127,6 +127,14 @@ impl<N: NodeId> Detector<N> {
         }
     }
 
+    /// Analyses the graph if it changed, whatever [`Config::analysis_gap`] says: for an answer that has to name the rings of
+    /// joins learned just now. What there is to say waits for the next [`poll`](Self::poll).
+    pub fn analyse_now(&mut self, now: Duration) {
+        if self.dirty {
+            self.analyse(now);
+        }
+    }
+
     /// Analyses the graph if it changed, and returns what is to be said now. `unix_ms` is the wall clock.
     pub fn poll(&mut self, now: Duration, unix_ms: u64) -> Vec<Event<N>> {
         self.polled_at = now;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use super::Scene;
 use crate::{Config, Detector, Join, Outcome, SetJoinsError};
 
 const NOW: Duration = Duration::ZERO;
@@ -126,6 +127,22 @@ fn records_that_arrive_together_are_analysed_together() {
     detector.poll(Duration::from_millis(100), 0);
     assert_eq!(detector.rings(), []);
     assert_eq!(detector.next_wake(), None);
+}
+
+#[test]
+fn an_analysis_can_be_forced_and_says_nothing_by_itself() {
+    let mut scene = Scene::new().seen(3);
+    scene.detector.poll(scene.now, scene.unix_ms);
+    scene.joins("1>2 2>3 3>1");
+    scene.detector.poll(scene.now, scene.unix_ms);
+    scene.joins("3>2");
+    scene.detector.poll(scene.now, scene.unix_ms);
+    assert_eq!(scene.detector.rings()[0].members, [1, 2, 3], "of the last analysis");
+    scene.detector.analyse_now(scene.now);
+    assert_eq!(scene.detector.rings()[0].members, [2, 3]);
+    scene.joins("3>1");
+    scene.detector.analyse_now(scene.now);
+    assert_eq!(scene.run(10), ["2: WARN found [1 2 3]"]);
 }
 
 #[test]
