@@ -122,7 +122,8 @@ pub struct Config {
     pub dedup_per_caller: NonZeroUsize,
     /// Rings are announced after this long without a change.
     pub ring_settle: Duration,
-    /// At most one analysis of the joins in this time. An answer names the rings of the last one.
+    /// At most one analysis of the joins in this time, but for recursive answers, which name the rings that they
+    /// brought. A local answer names those of the last one.
     pub ring_analysis_gap: Duration,
     /// Our own joins are refreshed over streams; off, only requests are answered (for tests of the requests alone).
     pub refresh: bool,

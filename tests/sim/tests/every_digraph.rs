@@ -40,7 +40,6 @@ fn check(graph: usize, start: usize, identities: &[Identity]) {
             joins.iter().filter(|(from, _)| *from == node).map(|(_, to)| NAMES[*to]).collect();
         world.add(name, identities[node].clone(), &upstreams, |config| {
             config.refresh = false;
-            config.ring_analysis_gap = Duration::ZERO;
         });
     }
     let client = world.ask(start, Duration::from_secs(10));

@@ -113,6 +113,8 @@ impl<V: Verifier> Engine<V> {
         }
         let Asker::Caller(caller) = asker else { return };
         self.counters.served += 1;
+        // What the upstreams brought may have closed a ring, which the answer is to name.
+        self.detector.analyse_now(now.mono);
         let mut answer = self.answer(now, caller, max_peers);
         answer.request_id = Some(request_id);
         answer.retry_after = retry_after(&incomplete, pending.retry_after);

@@ -77,3 +77,20 @@ fn an_answer_is_bounded_and_still_holds_the_askers_own() {
     assert_eq!(answer.records.len(), MAX_ANSWER_RECORDS);
     assert_eq!(subjects(&answer)[..2], [node.me(), asker.peer_id()]);
 }
+
+#[test]
+fn a_recursive_answer_names_the_rings_that_it_brought() {
+    let next = Identity::generate();
+    let mut node = Harness::new(&["a"]);
+    let back = vec![join("me", &[node.me()])];
+    let closes = record_with(&next, 1, |record| record.joins = back);
+    for (round, ring) in [(1, true), (2, false), (3, true)] {
+        // Much sooner than the detector analyses by itself.
+        let (_, calls) = node.forwarded(None, recursive(None));
+        let joins = if ring { closes.record().joins.clone() } else { Vec::new() };
+        let changed = record_with(&next, round, |record| record.joins = joins);
+        node.call_done(calls[0].call, &next, &[changed]);
+        assert_eq!(answers(node.actions()).len(), 1);
+        assert_eq!(node.engine.rings().len(), usize::from(ring), "round {round}");
+    }
+}
