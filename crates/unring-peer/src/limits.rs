@@ -20,6 +20,9 @@ pub const MAX_JOINS: usize = 32;
 /// Peer ids behind one address: the nodes that a load balancer may pick within 6 refreshes, with room.
 pub const MAX_TARGETS: usize = 16;
 
+/// Bytes of a peer id's text: 46 to 59 occur.
+pub const MAX_PEER_ID_BYTES: usize = 128;
+
 /// Bytes of a name, zone or version: a DNS label (RFC 1035 section 2.3.4).
 pub const MAX_NAME_BYTES: usize = 63;
 

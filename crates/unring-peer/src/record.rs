@@ -243,6 +243,11 @@ impl Join {
     }
 }
 
+/// Reading base58 takes time quadratic in its length, so that a longer text is refused unread.
+fn peer_id(text: &str) -> Option<PeerId> {
+    if text.len() > limits::MAX_PEER_ID_BYTES { None } else { text.parse().ok() }
+}
+
 fn at_most(what: &'static str, got: usize, max: usize) -> Result<(), InvalidContent> {
     if got > max { Err(InvalidContent::TooMany { what, got, max }) } else { Ok(()) }
 }
