@@ -105,7 +105,7 @@ fn limits(s: &Settings) -> Result<Limits, ConfigError> {
     Ok(Limits {
         cpu_budget: s.parse("limits.cpu_budget_percent", budget)?.unwrap_or(CpuBudget::DEFAULT),
         slots_per_upstream: count(
-            s.parse("limits.slots_per_upstream", integer(1..=64))?
+            s.parse("limits.slots_per_upstream", integer(1..=48))?
                 .unwrap_or(defaults::SLOTS_PER_UPSTREAM),
         ),
         book_capacity: count(

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -47,8 +46,8 @@ const P2P_THREADS: usize = 1;
 /// Threads for file and name look-ups of P2P work: they count in its CPU.
 const P2P_BLOCKING_THREADS: usize = 4;
 
-/// Burst of all callers together, in seconds of their rate.
-const BURST_SECONDS: u32 = 1;
+/// Least burst, in units of cost: ten forwarded requests, so that a small rate still lets one through.
+const LEAST_BURST: u32 = 40;
 
 impl Node {
     /// Reads the identity, opens the database and binds every address.
@@ -165,15 +164,15 @@ fn network_config(config: &Config) -> unring_routing_kad::Config {
 
 fn governor_config(config: &Config) -> Result<GovernorConfig, BuildError> {
     let total = config.limits.requests_per_second.get();
+    // A second's worth at once: nodes that start together ask together.
     let rate = |per_second: u32| {
-        Rate::new(per_second, per_second.saturating_mul(BURST_SECONDS).max(8))
-            .map_err(BuildError::Rate)
+        Rate::new(per_second, per_second.max(LEAST_BURST)).map_err(BuildError::Rate)
     };
     Ok(GovernorConfig {
         total: rate(total)?,
         // Half of it, so that one caller alone cannot use it up.
         per_caller: rate((total / 2).max(1))?,
-        max_callers: NonZeroUsize::new(DEFAULT_MAX_CALLERS.get()).unwrap_or(DEFAULT_MAX_CALLERS),
+        max_callers: DEFAULT_MAX_CALLERS,
         budget: config.limits.cpu_budget,
     })
 }
