@@ -181,7 +181,7 @@ impl NodeRecord {
     /// The first thing that is wrong; addresses that cannot be dialled are left out instead.
     pub fn from_wire(wire: pb::NodeRecord) -> Result<Self, InvalidContent> {
         let peer_id =
-            wire.peer_id.parse().map_err(|_| InvalidContent::PeerId(shorten(&wire.peer_id)))?;
+            peer_id(&wire.peer_id).ok_or_else(|| InvalidContent::PeerId(shorten(&wire.peer_id)))?;
         at_most("addresses", wire.addresses.len(), limits::MAX_ADDRESSES)?;
         at_most("joins", wire.joins.len(), limits::MAX_JOINS)?;
         let ttl = Duration::from_millis(wire.ttl_ms);
@@ -231,9 +231,8 @@ impl Join {
     fn from_wire(index: usize, wire: pb::Join) -> Result<Self, InvalidContent> {
         at_most("targets of a join", wire.targets.len(), limits::MAX_TARGETS)?;
         let targets = wire.targets.iter().map(|target| {
-            target
-                .parse()
-                .map_err(|_| InvalidContent::Target { join: index, target: shorten(target) })
+            peer_id(target)
+                .ok_or_else(|| InvalidContent::Target { join: index, target: shorten(target) })
         });
         Ok(Self {
             targets: targets.collect::<Result<_, _>>()?,

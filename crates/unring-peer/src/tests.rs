@@ -118,6 +118,8 @@ fn what_breaks_a_bound_is_refused_with_its_number() {
         }
     };
     check(|wire| wire.peer_id = "server1".into(), InvalidContent::PeerId("server1".into()));
+    // A valid id with so many ones in front is still too long to be read.
+    check(|wire| wire.peer_id = "1".repeat(129), InvalidContent::PeerId("1".repeat(64)));
     check(|wire| wire.ttl_ms = 0, InvalidContent::Ttl { got: 0 });
     check(|wire| wire.ttl_ms = 86_400_001, InvalidContent::Ttl { got: 86_400_001 });
     check(
