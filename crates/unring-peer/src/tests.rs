@@ -6,7 +6,7 @@ use prost::Message as _;
 
 use crate::{
     GrpcUrl, Identity, InvalidAddress, InvalidContent, InvalidRecord, Join, NodeRecord,
-    PeerAddress, SignRecordError, SignedRecord, UnixMillis, UnverifiedRecord, limits, pb,
+    PeerAddress, SignRecordError, SignedRecord, UnixMillis, UnverifiedRecord, pb,
 };
 
 fn server1() -> Identity {
