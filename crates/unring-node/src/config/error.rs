@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::settings::Source;
+use super::source::Source;
 
 /// What is wrong with a configuration. Nothing has been bound or written when it is raised.
 #[derive(Debug, Error)]

@@ -5,6 +5,7 @@ mod error;
 mod keys;
 mod read;
 mod settings;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +19,8 @@ use unring_rate_governor::CpuBudget;
 
 pub use self::error::ConfigError;
 pub use self::keys::{KEYS, Key};
-pub use self::settings::{Settings, Source};
+pub use self::settings::Settings;
+pub use self::source::Source;
 
 /// What a node is told at its start. Every value has been checked.
 #[derive(Clone, Debug)]

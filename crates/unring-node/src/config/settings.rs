@@ -1,34 +1,13 @@
 //! Values by key, each with where it came from: file, then environment, then command line, the later ones winning.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::Value;
 
 use super::error::ConfigError;
 use super::keys::{KEYS, Key};
-
-/// Where a value was set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// In this file.
-    File(PathBuf),
-    /// In this environment variable.
-    Variable(String),
-    /// With this flag.
-    Flag(String),
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Variable(name) => write!(f, "environment variable {name}"),
-            Self::Flag(name) => write!(f, "flag --{name}"),
-        }
-    }
-}
+use super::source::Source;
 
 /// A value and where it was set.
 #[derive(Clone, Debug)]
