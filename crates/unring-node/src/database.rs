@@ -47,6 +47,17 @@ pub enum DatabaseError {
         /// Why.
         source: Box<redb::Error>,
     },
+    /// It is no database, or parts of it are missing.
+    #[error(
+        "the database {} is damaged: move it away and start again; this node stays who it is, and hears from others what it needs to go on",
+        file.display()
+    )]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: Box<redb::Error>,
+    },
     /// It was written by a newer version.
     #[error("the database {} has layout {found}, this version knows {SCHEMA}: use a newer unring, or move the file away", file.display())]
     Newer {
@@ -84,8 +95,21 @@ impl Database {
     /// When the file cannot be used; it is left as it is.
     pub fn open(data_dir: &Path) -> Result<Self, DatabaseError> {
         let file = data_dir.join(FILE);
-        let redb = Redb::builder().set_cache_size(CACHE_BYTES).create(&file).map_err(|source| {
-            DatabaseError::Open { file: file.clone(), source: Box::new(source.into()) }
+        // redb checks no page that it reads on the way, and panics where one is not what it should be.
+        let opened = crate::log::catch(|| -> Result<_, redb::DatabaseError> {
+            let mut redb = Redb::builder().set_cache_size(CACHE_BYTES).create(&file)?;
+            redb.check_integrity()?;
+            Ok(redb)
+        });
+        let opened = opened.unwrap_or_else(|panic| {
+            Err(redb::DatabaseError::Storage(redb::StorageError::Corrupted(panic)))
+        });
+        let redb = opened.map_err(|error| {
+            let (file, source) = (file.clone(), Box::new(error.into()));
+            match is_damage(&source) {
+                true => DatabaseError::Damaged { file, source },
+                false => DatabaseError::Open { file, source },
+            }
         })?;
         let database = Self { file, redb };
         match database.number("schema")? {
@@ -200,11 +224,31 @@ impl Database {
     }
 
     fn read_error(&self, what: &'static str, source: redb::Error) -> DatabaseError {
-        DatabaseError::Read { what, file: self.file.clone(), source: Box::new(source) }
+        let (file, source) = (self.file.clone(), Box::new(source));
+        match is_damage(&source) {
+            true => DatabaseError::Damaged { file, source },
+            false => DatabaseError::Read { what, file, source },
+        }
     }
 
     fn write_error(&self, what: &'static str, source: redb::Error) -> DatabaseError {
-        DatabaseError::Write { what, file: self.file.clone(), source: Box::new(source) }
+        let (file, source) = (self.file.clone(), Box::new(source));
+        match is_damage(&source) {
+            true => DatabaseError::Damaged { file, source },
+            false => DatabaseError::Write { what, file, source },
+        }
+    }
+}
+
+/// Whether the file is what is wrong, so that neither space nor permissions would help.
+fn is_damage(error: &redb::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+    match error {
+        redb::Error::Corrupted(_)
+        | redb::Error::RepairAborted
+        | redb::Error::UpgradeRequired(_) => true,
+        redb::Error::Io(error) => matches!(error.kind(), InvalidData | UnexpectedEof),
+        _ => false,
     }
 }
 
@@ -250,7 +294,7 @@ mod tests {
         std::fs::write(dir.path().join(FILE), "not a database, but long enough to look like one")
             .unwrap();
         let error = Database::open(dir.path()).unwrap_err();
-        assert!(matches!(error, DatabaseError::Open { .. }), "{error}");
+        assert!(matches!(error, DatabaseError::Damaged { .. }), "{error}");
         assert!(error.to_string().contains(FILE));
     }
 

@@ -161,7 +161,8 @@ impl Status {
         let budget = Budget {
             p2p_cpu_seconds: parts.meter.cpu_seconds(),
             cpu_percent_of_core: parts.level.cpu_percent(),
-            limit_percent: parts.governor.budget().percent(),
+            // Thousandths: what was configured, without the digits that percent of a share leave behind.
+            limit_percent: (parts.governor.budget().percent() * 1000.0).round() / 1000.0,
             level: parts.level.name(),
             floor_wins: parts.level.floor_wins(),
         };

@@ -54,6 +54,8 @@ struct Line {
     witness: String,
     members: String,
     cut: String,
+    /// What to do, in words.
+    remove: Option<String>,
     cuts: usize,
 }
 
@@ -72,19 +74,22 @@ impl Line {
             witness: circuit.collect::<Vec<_>>().join(" -> "),
             members: ring.members.iter().map(name).collect::<Vec<_>>().join(", "),
             cut: cut.unwrap_or_default(),
+            remove: ring.cuts.first().map(|cut| {
+                let (from, to) = (name(&cut.from), name(&cut.to));
+                format!(
+                    "Remove the join {} (to {to}) from the configuration of {from}",
+                    cut.address
+                )
+            }),
             cuts: ring.cuts.len(),
         }
     }
 
     fn advice(&self) -> String {
-        match self.cuts {
-            0 => String::new(),
-            1 => format!("Remove this join from the configuration: {}", self.cut),
-            more => format!(
-                "Remove this join from the configuration: {}, and {} more, see /statusz",
-                self.cut,
-                more - 1
-            ),
+        match (&self.remove, self.cuts) {
+            (None, _) => String::new(),
+            (Some(remove), 1) => remove.clone(),
+            (Some(remove), more) => format!("{remove}, and {} more joins, see /statusz", more - 1),
         }
     }
 }
@@ -113,7 +118,7 @@ mod tests {
         assert_eq!(line.members, "server1, server2, server3");
         assert_eq!(
             line.advice(),
-            "Remove this join from the configuration: server2 -> server3 (https://server3:5871)"
+            "Remove the join https://server3:5871 (to server3) from the configuration of server2"
         );
     }
 }

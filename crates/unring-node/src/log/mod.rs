@@ -1,6 +1,7 @@
 //! Log lines: for people on a terminal, JSON otherwise, and never a flood.
 
 mod limit;
+mod panics;
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -11,6 +12,8 @@ use tracing_subscriber::{EnvFilter, fmt};
 use crate::config::{Log, LogFormat};
 
 pub use self::limit::LogCounters;
+
+pub(crate) use self::panics::catch;
 
 use self::limit::Limited;
 
@@ -42,5 +45,6 @@ pub fn init(log: &Log) -> Result<Arc<LogCounters>, tracing::subscriber::SetGloba
     let limited = Limited::new(Arc::clone(&counters));
     let subscriber = tracing_subscriber::registry().with(level).with(lines.with_filter(limited));
     tracing::subscriber::set_global_default(subscriber)?;
+    panics::log();
     Ok(counters)
 }
