@@ -120,9 +120,13 @@ impl Report {
             Verdict::Fail => "FAIL",
         };
         let mut lines = vec![format!(
-            "{verdict}: {} of {} nodes for {} s; at most {messages} messages for a request over {joins} joins; \
+            "{verdict}: {} of {} for {} s; a request cost at most {} over {}; \
              rings: {rings_found} found, {rings_expected} expected",
-            self.topology, self.nodes, self.duration_s
+            self.topology,
+            counted(self.nodes, "node"),
+            self.duration_s,
+            counted(messages, "message"),
+            counted(joins, "join")
         )];
         for ring in &self.rings {
             let circuit: Vec<&str> =
@@ -136,6 +140,12 @@ impl Report {
         lines.extend(self.failures.iter().map(|failure| format!("  - {failure}")));
         lines.join("\n")
     }
+}
+
+fn counted(number: impl ToString, what: &str) -> String {
+    let number = number.to_string();
+    let plural = if number == "1" { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 /// A JSON object whose keys keep the order of the topology (node-2 before node-10).
@@ -231,7 +241,7 @@ mod tests {
         assert_eq!(to_json(&report).unwrap(), include_str!("report/example.json"));
         assert_eq!(
             report.summary(),
-            "FAIL: ring of 2 nodes for 15 s; at most 2 messages for a request over 3 joins; rings: 1 found, 1 expected\n  \
+            "FAIL: ring of 2 nodes for 15 s; a request cost at most 2 messages over 3 joins; rings: 1 found, 1 expected\n  \
              ring node-10 -> node-2 -> node-10; cut node-2 -> node-10\n  \
              - node-2 is tired"
         );

@@ -161,7 +161,7 @@ impl Run<'_> {
             let costs: Vec<String> = costs.values().map(u64::to_string).collect();
             let costs = if costs.is_empty() { "none".to_owned() } else { costs.join(", ") };
             self.screen.note(&format!(
-                "{answered} of {} triggers were answered; messages: {costs}",
+                "{answered} of {} triggers were answered; messages of new requests: {costs}",
                 fired.len()
             ));
             for Fired { node, error } in fired {
@@ -196,6 +196,7 @@ impl Run<'_> {
                     .push(format!("{} cannot be written: {err}; see its folder", file.display()));
             }
         }
+        self.screen.note("Ending the nodes.");
         let exits = self.cluster.stop().unwrap_or_else(|err| {
             self.failures
                 .push(format!("the nodes could not be waited for: {err}; see whether any is left"));

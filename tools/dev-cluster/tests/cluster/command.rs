@@ -174,7 +174,10 @@ fn real_calls_to_nodes_without_grpc_fail_the_run() {
                  it cannot be reached: https://127.0.0.1:";
     assert!(failure.starts_with(start) && failure.contains("onnection refused"), "{failure}");
     let stdout = String::from_utf8_lossy(&output.stdout);
-    assert!(stdout.contains("0 of 1 triggers were answered; messages: none"), "{stdout}");
+    assert!(
+        stdout.contains("0 of 1 triggers were answered; messages of new requests: none"),
+        "{stdout}"
+    );
 }
 
 #[test]
