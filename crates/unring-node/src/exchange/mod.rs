@@ -138,7 +138,9 @@ impl Exchange {
         }
         self.act(&mut state);
         let due = state.engine.next_timer(now);
-        if due < state.wakes_at || state.wakes_at.is_none() {
+        // The timer task sleeps until `wakes_at`; it is woken only for what is due before.
+        let sooner = due.is_some_and(|due| state.wakes_at.is_none_or(|wakes_at| due < wakes_at));
+        if sooner {
             self.0.timer.notify_one();
         }
         result

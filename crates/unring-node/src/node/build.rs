@@ -26,7 +26,6 @@ use crate::{identity, version};
 
 /// What was bound and waits to be run.
 pub(super) struct Bound {
-    pub(super) identity: Identity,
     pub(super) tls: TlsIdentity,
     pub(super) grpc: TcpListener,
     pub(super) admin: TcpListener,
@@ -101,7 +100,7 @@ impl Node {
             p2p: runtime.handle().clone(),
             config,
         };
-        let bound = Bound { identity, tls, grpc, admin, network, network_events };
+        let bound = Bound { tls, grpc, admin, network, network_events };
         Ok(Self { parts: Arc::new(parts), bound, runtime })
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use unring_peer::Identity;
 use unring_peer_addr::{AcceptLimits, Incoming, ServerConfig, TlsIdentity, serve};
 
 use super::build::Bound;
@@ -26,7 +25,7 @@ impl Node {
     /// Call it on a runtime of your own; P2P work stays on the node's.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { parts, bound, runtime } = self;
-        let Bound { identity, tls, grpc, admin, network, network_events } = bound;
+        let Bound { tls, grpc, admin, network, network_events } = bound;
         announce(&parts);
         let stopping = CancellationToken::new();
         let admin_server = tokio::spawn(admin::serve(admin, Arc::clone(&parts), stopping.clone()));
@@ -34,7 +33,7 @@ impl Node {
         let (drained, drain) = oneshot::channel();
         let p2p = runtime.spawn(run_p2p(
             Arc::clone(&parts),
-            P2p { identity, tls, grpc, network, network_events },
+            P2p { tls, grpc, network, network_events },
             stopping.clone(),
             drained,
         ));
@@ -55,7 +54,6 @@ impl Node {
 }
 
 struct P2p {
-    identity: Identity,
     tls: TlsIdentity,
     grpc: std::net::TcpListener,
     network: unring_routing_kad::Network,
@@ -69,7 +67,7 @@ async fn run_p2p(
     stopping: CancellationToken,
     drained: oneshot::Sender<()>,
 ) {
-    let P2p { identity: _identity, tls, grpc, network, network_events } = p2p;
+    let P2p { tls, grpc, network, network_events } = p2p;
     let network = tokio::spawn(network.run());
     let background = {
         let parts = Arc::clone(&parts);
