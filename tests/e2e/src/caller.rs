@@ -1,0 +1,65 @@
+//! A gRPC client that no node knows.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use unring_exchange::{OutboundRequest, RemoteAnswer, Scope};
+use unring_peer::Identity;
+use unring_peer_addr::{CallError, Client, ConnectError, TlsIdentity, UrlConnector};
+
+/// Time to connect.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// A client with an identity of its own.
+#[derive(Debug)]
+pub struct Caller {
+    runtime: Runtime,
+    connector: UrlConnector,
+    identity: Identity,
+}
+
+impl Default for Caller {
+    fn default() -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let identity = Identity::generate();
+        let tls = TlsIdentity::new(&identity).unwrap();
+        Self { runtime, connector: UrlConnector::new(&tls, false).unwrap(), identity }
+    }
+}
+
+impl Caller {
+    /// Connects to the node at `url`.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub async fn connect(&self, url: &str) -> Result<Client, ConnectError> {
+        Client::connect(&self.connector, &url.parse().unwrap(), &self.identity, CONNECT).await
+    }
+
+    /// Runs calls on this caller's runtime.
+    pub fn block_on<T>(&self, calls: impl Future<Output = T>) -> T {
+        self.runtime.block_on(calls)
+    }
+
+    /// Asks a node once, over a connection of its own.
+    ///
+    /// # Errors
+    /// It does not answer within `limit`.
+    pub fn ask(&self, url: &str, scope: Scope, limit: Duration) -> Result<RemoteAnswer, CallError> {
+        self.block_on(async { ask(&self.connect(url).await?, scope, limit).await })
+    }
+}
+
+/// Asks for peers without a trace, as a tool does: the node that is asked becomes the origin.
+///
+/// # Errors
+/// There is no answer within `limit`.
+pub async fn ask(
+    client: &Client,
+    scope: Scope,
+    limit: Duration,
+) -> Result<RemoteAnswer, CallError> {
+    let request = OutboundRequest { scope, max_peers: 0, trace: None, caller_record: None };
+    client.list_peers(request, limit).await
+}

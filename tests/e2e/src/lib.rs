@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod binary;
+mod caller;
+mod cluster;
+mod log;
+mod node;
+mod ports;
+mod proxy;
+mod status;
+mod wait;
+
+pub use self::caller::{Caller, ask};
+pub use self::cluster::Cluster;
+pub use self::log::Line;
+pub use self::node::Node;
+pub use self::proxy::Proxy;
+pub use self::status::{Peer, Ring, Status};
+pub use self::wait::{PATIENCE, eventually, throughout};

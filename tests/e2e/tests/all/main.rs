@@ -1,0 +1,5 @@
+//! Real processes, one test each.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod rings;
