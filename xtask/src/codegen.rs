@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::workspace;
 
-const GENERATED: [&str; 2] = ["crates/unring-peer/src/generated", "crates/unring-peer-addr/src/generated"];
+const GENERATED: [&str; 2] =
+    ["crates/unring-peer/src/generated", "crates/unring-peer-addr/src/generated"];
 
 pub(crate) fn run(check: bool) -> Result<()> {
     let root = workspace::root();
@@ -26,7 +27,9 @@ pub(crate) fn run(check: bool) -> Result<()> {
 }
 
 fn generate(out: &Path) -> Result<()> {
-    workspace::run(workspace::cargo().args(["run", "--quiet", "--package", "proto-gen", "--"]).arg(out))
+    workspace::run(
+        workspace::cargo().args(["run", "--quiet", "--package", "proto-gen", "--"]).arg(out),
+    )
 }
 
 fn read(dir: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {

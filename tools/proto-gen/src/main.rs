@@ -33,14 +33,15 @@ fn main() -> Result<()> {
         .compile_fds(record.clone())
         .context("generate the record messages")?;
 
-    let service = protox::compile([SERVICE], [&include]).context("compile peer_addr_service.proto")?;
+    let service =
+        protox::compile([SERVICE], [&include]).context("compile peer_addr_service.proto")?;
     let service_dir = create(&out.join(SERVICE_OUT))?;
     // The descriptors of both files feed gRPC reflection; the code is made of the service's file alone.
     fs::write(service_dir.join(format!("{PACKAGE}.fds")), service.encode_to_vec())?;
     let mut config = tonic_prost_build::configure().out_dir(&service_dir).build_transport(false);
     for message in messages(&record) {
-        config =
-            config.extern_path(format!(".{PACKAGE}.{message}"), format!("::unring_peer::pb::{message}"));
+        config = config
+            .extern_path(format!(".{PACKAGE}.{message}"), format!("::unring_peer::pb::{message}"));
     }
     config.compile_fds(service).context("generate the service")?;
     Ok(())
