@@ -1,4 +1,4 @@
-//! The unring node: configuration, assembly, and the run from start to drain.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod addresses;
@@ -15,3 +15,8 @@ mod ring_memory;
 pub mod version;
 
 pub use self::node::{BuildError, Node, Reload};
+
+/// The examples in the workspace's README compile and hold.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct WorkspaceReadme;
