@@ -1,0 +1,203 @@
+//! What a node asks for, done.
+
+use std::time::Duration;
+
+use unring_exchange::{Action, CallId, Engine, OutboundRequest, StreamId, UpstreamId, Verifier};
+use unring_peer::SignedRecord;
+
+use crate::message::{Caller, End, Message, Party};
+use crate::node::NodeId;
+use crate::world::World;
+
+/// How long a node waits for a connection that nobody accepts.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+impl<V: Verifier + Clone> World<V> {
+    pub(crate) fn with_engine(&mut self, id: NodeId, event: impl FnOnce(&mut Engine<V>)) {
+        if let Some(engine) = self.nodes[id].engine.as_mut() {
+            event(engine);
+            self.after_event(id);
+        }
+    }
+
+    pub(crate) fn after_event(&mut self, id: NodeId) {
+        let actions = self.nodes[id].engine.as_mut().map(Engine::take_actions).unwrap_or_default();
+        for action in actions {
+            self.act(id, action);
+        }
+        let (now, party) = (self.now_of(id), self.party(id));
+        let node = &mut self.nodes[id];
+        let Some(due) = node.engine.as_ref().and_then(|engine| engine.next_timer(now)) else {
+            return;
+        };
+        let due = due.max(now.mono);
+        if node.timer.is_none_or(|timer| timer > due) {
+            node.timer = Some(due);
+            self.send_after(due - now.mono, Message::Timer(party));
+        }
+    }
+
+    fn act(&mut self, id: NodeId, action: Action) {
+        match action {
+            Action::PersistSeq(seq) => self.nodes[id].persisted_seq = seq,
+            Action::Answer { inbound, answer } => {
+                if let Some(waiting) = self.waiting.remove(&(self.party(id), inbound)) {
+                    self.respond(id, waiting, answer);
+                }
+            }
+            Action::Call { call, upstream, request, timeout, fresh_connection } => {
+                self.call(id, call, upstream, *request, timeout, fresh_connection);
+            }
+            Action::OpenStream { stream, upstream, caller_record } => {
+                self.assert_persisted(id, std::slice::from_ref(&caller_record));
+                self.open(id, stream, upstream, caller_record);
+            }
+            Action::CloseStream(stream) => self.close(End { party: self.party(id), stream }),
+            Action::Push { stream, records, snapshot_complete, .. } => {
+                self.assert_persisted(id, &records);
+                self.push(End { party: self.party(id), stream }, records, snapshot_complete);
+            }
+            Action::BookChanged => {}
+            Action::Ring(event) => {
+                self.nodes[id].rings.push(event);
+                let memory = self.nodes[id].engine.as_ref().map(Engine::ring_memory);
+                self.nodes[id].ring_memory = memory.unwrap_or_default();
+            }
+            Action::Notice(notice) => self.nodes[id].notices.push(notice),
+        }
+    }
+
+    /// No node may show a record of its own whose `seq` is not on disk.
+    pub(crate) fn assert_persisted(&self, id: NodeId, records: &[SignedRecord]) {
+        let node = &self.nodes[id];
+        for record in records.iter().map(SignedRecord::record) {
+            assert!(
+                record.peer_id != node.peer_id() || record.seq <= node.persisted_seq,
+                "{} shows seq {} with {} on disk",
+                node.name,
+                record.seq,
+                node.persisted_seq
+            );
+        }
+    }
+
+    fn call(
+        &mut self,
+        id: NodeId,
+        call: CallId,
+        upstream: UpstreamId,
+        request: OutboundRequest,
+        timeout: Duration,
+        fresh_connection: bool,
+    ) {
+        self.assert_persisted(id, request.caller_record.as_slice());
+        self.traffic.count_request(request.scope);
+        let party = self.party(id);
+        let Some((to, fresh)) = self.connect(id, upstream, fresh_connection) else {
+            let to = Caller { party, call, fresh: false, upstream };
+            return self.send_after(self.latency, Message::Failure { to, reason: "refused" });
+        };
+        let from = Caller { party, call, fresh, upstream };
+        let reason = "no answer in time";
+        self.send_after(timeout, Message::Failure { to: from, reason });
+        if !self.faults.is_lost() {
+            self.send(Message::Request { to, from, request: Box::new(request), timeout });
+        }
+    }
+
+    fn open(&mut self, id: NodeId, stream: StreamId, upstream: UpstreamId, record: SignedRecord) {
+        self.traffic.streams += 1;
+        let from = End { party: self.party(id), stream };
+        let Some((to, fresh)) = self.connect(id, upstream, false) else {
+            return self.send(Message::StreamClosed { to: from });
+        };
+        if self.faults.is_lost() {
+            self.connections.remove(&(id, upstream));
+            self.send_after(CONNECT_TIMEOUT, Message::StreamClosed { to: from });
+        } else {
+            self.send(Message::OpenStream { to, from, record, fresh });
+        }
+    }
+
+    pub(crate) fn close(&mut self, end: End) {
+        // The connection below is closed with it: the next one may lead elsewhere.
+        let node = end.party.node;
+        if let Some(other) = self.streams.remove(&end) {
+            self.streams.remove(&other);
+            self.connections.retain(|(from, _), to| *from != node || *to != other.party);
+            self.send(Message::StreamClosed { to: other });
+        }
+    }
+
+    fn push(&mut self, from: End, records: Vec<SignedRecord>, snapshot_complete: bool) {
+        let Some(to) = self.streams.get(&from).copied() else { return };
+        self.traffic.count_push(to.party.node, &records);
+        if self.faults.is_lost() {
+            self.break_stream(from);
+        } else {
+            self.send(Message::Records { to, records, snapshot_complete });
+        }
+    }
+
+    /// Both ends notice that the connection is gone.
+    pub(crate) fn break_stream(&mut self, end: End) {
+        if let Some(other) = self.streams.remove(&end) {
+            self.streams.remove(&other);
+            self.send(Message::StreamClosed { to: end });
+            self.send(Message::StreamClosed { to: other });
+        }
+    }
+
+    /// Breaks whatever connects two nodes of which `broken` says so.
+    pub(crate) fn break_connections(&mut self, broken: impl Fn(NodeId, NodeId) -> bool) {
+        let ends: Vec<_> = self
+            .streams
+            .iter()
+            .filter(|(one, other)| broken(one.party.node, other.party.node))
+            .map(|(one, _)| *one)
+            .collect();
+        for end in ends {
+            self.break_stream(end);
+        }
+        self.connections.retain(|(node, _), to| !broken(*node, to.node));
+        let lost: Vec<_> = self.lost_calls(&broken);
+        for (to, key) in lost {
+            self.waiting.remove(&key);
+            self.send(Message::Failure { to, reason: "connection lost" });
+        }
+    }
+
+    /// Where the connection to an upstream leads, and whether it is a new one.
+    fn connect(&mut self, id: NodeId, upstream: UpstreamId, fresh: bool) -> Option<(Party, bool)> {
+        let reachable = |world: &Self, to: Party| {
+            world.nodes[to.node].engine.is_some()
+                && world.nodes[to.node].life == to.life
+                && !world.faults.are_cut(id, to.node)
+        };
+        let known = self.connections.get(&(id, upstream)).copied();
+        if let Some(to) = known.filter(|to| !fresh && reachable(self, *to)) {
+            return Some((to, false));
+        }
+        let engine = self.nodes[id].engine.as_ref()?;
+        let address = engine.upstream_address(upstream)?.to_owned();
+        let to = self.resolve(&address)?;
+        let to = Some(self.party(to)).filter(|to| reachable(self, *to))?;
+        if !fresh {
+            self.connections.insert((id, upstream), to);
+        }
+        Some((to, true))
+    }
+
+    fn resolve(&mut self, address: &str) -> Option<NodeId> {
+        if let Some((turn, nodes)) = self.shared.get_mut(address) {
+            *turn += 1;
+            return nodes.get(*turn % nodes.len()).copied();
+        }
+        self.nodes.iter().position(|node| node.name == address)
+    }
+
+    pub(crate) fn send(&mut self, message: Message) {
+        let delay = self.latency + self.faults.delay();
+        self.send_after(delay, message);
+    }
+}

@@ -1,0 +1,56 @@
+//! Every message, counted.
+
+use std::collections::BTreeMap;
+
+use unring_exchange::Scope;
+use unring_peer::{PeerId, SignedRecord};
+
+use crate::node::NodeId;
+
+/// What has been sent since the start, or since it was last reset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Recursive requests: the messages of law L1.
+    pub recursive: u64,
+    /// Local requests: polls and probes.
+    pub local: u64,
+    /// Streams that nodes tried to open.
+    pub streams: u64,
+    /// Messages with records on streams.
+    pub pushes: u64,
+    /// How often each version of a record was sent on a stream.
+    pub records: BTreeMap<(PeerId, u64), u64>,
+    /// Timer events of all nodes.
+    pub timers: u64,
+    /// Pushes of a record to each node.
+    pub to: BTreeMap<NodeId, u64>,
+}
+
+impl Traffic {
+    pub(crate) fn count_request(&mut self, scope: Scope) {
+        match scope {
+            Scope::Recursive => self.recursive += 1,
+            Scope::Local => self.local += 1,
+        }
+    }
+
+    pub(crate) fn count_push(&mut self, to: NodeId, records: &[SignedRecord]) {
+        self.pushes += 1;
+        *self.to.entry(to).or_default() += records.len() as u64;
+        for record in records.iter().map(SignedRecord::record) {
+            *self.records.entry((record.peer_id, record.seq)).or_default() += 1;
+        }
+    }
+
+    /// Records sent on streams.
+    #[must_use]
+    pub fn records_pushed(&self) -> u64 {
+        self.records.values().sum()
+    }
+
+    /// How often the version of a record that was sent most was sent.
+    #[must_use]
+    pub fn most_pushes_of_a_version(&self) -> u64 {
+        self.records.values().copied().max().unwrap_or_default()
+    }
+}
