@@ -73,6 +73,8 @@ struct Shared {
     epoch: u64,
     database: Database,
     clients: Clients,
+    /// Time that an upstream has to open a stream.
+    request_timeout: Duration,
     tasks: TaskTracker,
     stop: CancellationToken,
     timer: Notify,
@@ -95,6 +97,7 @@ impl Exchange {
         clock: Clock,
         database: Database,
         clients: Clients,
+        request_timeout: Duration,
     ) -> Self {
         let me = engine.me();
         let state = State {
@@ -111,6 +114,7 @@ impl Exchange {
             epoch: wall_clock().get(),
             database,
             clients,
+            request_timeout,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             timer: Notify::new(),

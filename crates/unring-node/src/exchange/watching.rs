@@ -14,9 +14,6 @@ use crate::errors::chain;
 /// Updates that wait for a slow upstream; with more the stream is closed and opened anew later.
 const UPDATES: usize = 64;
 
-/// Time to open a stream.
-const OPEN: std::time::Duration = std::time::Duration::from_secs(10);
-
 /// Our end of a stream to an upstream. Dropped, the stream closes.
 pub(super) struct WatchingEnd {
     pub(super) updates: mpsc::Sender<OutboundUpdate>,
@@ -71,7 +68,7 @@ impl Exchange {
         };
         let open = OutboundOpen { caller_record: Some(caller_record), ..OutboundOpen::default() };
         let updates = futures::stream::poll_fn(move |cx| queued.poll_recv(cx));
-        let mut batches = match client.watch_peers(open, updates, OPEN).await {
+        let mut batches = match client.watch_peers(open, updates, self.0.request_timeout).await {
             Ok(batches) => batches,
             Err(error) => return failure(&error),
         };

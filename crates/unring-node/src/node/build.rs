@@ -81,7 +81,13 @@ impl Node {
             let clock = Clock::start();
             let engine = engine(clock, &config, &identity, &advertised, &database)?;
             let clients = UpstreamClients::new(connector, identity.clone());
-            Ok::<_, BuildError>(Exchange::new(engine, clock, database, clients))
+            Ok::<_, BuildError>(Exchange::new(
+                engine,
+                clock,
+                database,
+                clients,
+                config.timing.request_timeout,
+            ))
         })?;
         let parts = Parts {
             me: identity.peer_id(),
