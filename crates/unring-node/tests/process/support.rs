@@ -202,11 +202,6 @@ impl Node {
         }
     }
 
-    /// Lines of the log, so far.
-    pub(crate) fn log(&self) -> Vec<Value> {
-        log_lines(&self.setup.path("log"))
-    }
-
     /// Tells it to stop and waits for its end: 0 after a drain.
     pub(crate) fn stop(mut self) -> Setup {
         let pid = self.pid().to_string();
