@@ -107,10 +107,17 @@ impl<V: Verifier> Engine<V> {
     /// The names of the members of all known rings.
     #[must_use]
     pub fn ring_names(&self) -> BTreeMap<PeerId, String> {
-        let members = self.rings().iter().flat_map(|ring| &ring.members);
-        members
-            .map(|peer| (*peer, self.detector.name(peer).unwrap_or_default().to_owned()))
-            .collect()
+        self.names(self.rings().iter().flat_map(|ring| &ring.members))
+    }
+
+    /// The names of these nodes, whether or not they are on a ring; empty where none is known.
+    #[must_use]
+    pub fn names<'a>(
+        &self,
+        nodes: impl IntoIterator<Item = &'a PeerId>,
+    ) -> BTreeMap<PeerId, String> {
+        let name = |node: &PeerId| self.detector.name(node).unwrap_or_default().to_owned();
+        nodes.into_iter().map(|node| (*node, name(node))).collect()
     }
 
     /// What was said of rings, to be kept across a restart.

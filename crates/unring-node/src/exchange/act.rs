@@ -70,7 +70,11 @@ impl Exchange {
                 }
             }
             Action::BookChanged => self.0.book_changed.notify_one(),
-            Action::Ring(event) => super::rings::log(&event, &state.engine.ring_names()),
+            Action::Ring(event) => {
+                // A ring that is gone is not among the known ones any more.
+                let names = state.engine.names(&event.ring().members);
+                super::rings::log(&event, &names);
+            }
             Action::Notice(notice) => log_notice(&notice),
         }
     }
