@@ -4,6 +4,7 @@
 
 mod drain;
 mod identity;
+mod load;
 mod reload;
 mod restarts;
 mod rings;
