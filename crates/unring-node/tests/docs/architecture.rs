@@ -67,7 +67,7 @@ fn written(name: &str, value: &str) -> String {
             .map(|factor| factor.trim().replace('_', "").parse::<u64>().unwrap())
             .product()
     };
-    let inner = |prefix| Some(value.strip_prefix(prefix)?.strip_suffix(')')?);
+    let inner = |prefix| value.strip_prefix(prefix)?.strip_suffix(')');
     if let Some(seconds) = inner("Duration::from_secs(") {
         let text = humantime::format_duration(Duration::from_secs(product(seconds))).to_string();
         return text.replace("day", "d");
