@@ -65,6 +65,13 @@ pub enum Action {
         /// The book's version with these.
         version: u64,
     },
+    /// Write to disk where an upstream's address leads, for [`Engine::restore_targets`](crate::Engine::restore_targets).
+    PersistTargets {
+        /// The address, as configured.
+        address: String,
+        /// Who answered there within the last refreshes.
+        targets: Vec<PeerId>,
+    },
     /// The book changed: wanted libp2p connections may have, too.
     BookChanged,
     /// Say something about a ring that we are on, as loud as the event says.
@@ -95,6 +102,9 @@ pub enum Notice {
     },
 }
 
+/// The longest wait that an upstream may ask for: as long as our own longest back-off, so that none can silence us.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
+
 /// Why an outbound request or stream failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallFailure {
@@ -102,12 +112,19 @@ pub struct CallFailure {
     pub reason: String,
     /// The upstream does not know the method: poll instead of streaming.
     pub unsupported: bool,
+    /// The upstream asked not to be asked again before.
+    pub retry_after: Option<Duration>,
 }
 
 impl CallFailure {
     /// A failure that trying again may mend.
     #[must_use]
     pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), unsupported: false }
+        Self { reason: reason.into(), unsupported: false, retry_after: None }
+    }
+
+    /// How long the upstream wants to be left alone, at most [`MAX_RETRY_AFTER`].
+    pub(crate) fn wait(&self) -> Duration {
+        self.retry_after.unwrap_or_default().min(MAX_RETRY_AFTER)
     }
 }

@@ -241,6 +241,11 @@ impl Book {
         self.joined_to.contains_key(peer)
     }
 
+    /// Whether `peer` brought its own record, so that it really is there.
+    pub(crate) fn brought_itself(&self, peer: &PeerId) -> bool {
+        self.entries.get(peer).is_some_and(|entry| entry.charged.is_none())
+    }
+
     /// The version of the last change; it only grows.
     pub(crate) fn version(&self) -> u64 {
         self.version

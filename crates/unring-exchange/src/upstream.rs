@@ -7,6 +7,7 @@ use std::time::Duration;
 use rand::Rng;
 use unring_peer::{Join, PeerId, UnixMillis};
 
+use crate::action::CallFailure;
 use crate::backoff::{Backoff, jitter};
 use crate::config::{
     MAX_PROBES, PROBE_AGAIN, PROBE_INTERVAL, RING_BACKOFF_MAX, RING_BACKOFF_MIN, STABLE_STREAM,
@@ -66,6 +67,8 @@ pub(crate) struct Upstream {
     /// When the address is looked at again because it is on a ring.
     pub(crate) probe_at: Option<Duration>,
     probes: usize,
+    /// Probes still to be sent in quick succession, because the address led to another node than before.
+    recheck: usize,
     probe_backoff: Backoff,
     ring_pause: Duration,
     ring_until: Option<Duration>,
@@ -87,6 +90,7 @@ impl Upstream {
             last: None,
             probe_at: None,
             probes: 0,
+            recheck: 0,
             probe_backoff: Backoff::default(),
             ring_pause: RING_BACKOFF_MIN,
             ring_until: None,
@@ -104,6 +108,13 @@ impl Upstream {
 
     pub(crate) fn window_is_full(&self) -> bool {
         self.window.len() >= TARGET_WINDOW
+    }
+
+    /// Where it led before a restart, until it is reached.
+    pub(crate) fn restore(&mut self, targets: impl Iterator<Item = PeerId>) {
+        if self.window.is_empty() {
+            self.window.extend(targets.take(TARGET_WINDOW - 1));
+        }
     }
 
     /// What our record says of it.
@@ -130,6 +141,13 @@ impl Upstream {
     /// It answered, over a new connection (`fresh`, which is a refresh of the join) or one that was there.
     pub(crate) fn succeeded(&mut self, now: Duration, peer: PeerId, fresh: bool) {
         if fresh || self.window.back() != Some(&peer) {
+            let moved =
+                self.window.iter().all(|before| *before != peer) && self.targets().len() == 1;
+            if moved {
+                // A node that was replaced, or an address that is shared: further connections tell, at once.
+                self.recheck = TARGET_WINDOW;
+                self.probe_at = Some(now);
+            }
             if self.window_is_full() {
                 self.window.pop_front();
             }
@@ -141,9 +159,16 @@ impl Upstream {
     }
 
     /// A request there failed: it gets no other for a while.
-    pub(crate) fn failed(&mut self, now: Duration, why: String, hurried: bool, rng: &mut impl Rng) {
-        self.failed_until = Some(now + self.backoff.fail(hurried, rng));
-        self.last = Some((now, LastResult::Failed(why)));
+    pub(crate) fn failed(
+        &mut self,
+        now: Duration,
+        why: &CallFailure,
+        hurried: bool,
+        rng: &mut impl Rng,
+    ) {
+        let pause = self.backoff.fail(hurried, rng);
+        self.failed_until = Some(now + pause.max(why.wait()));
+        self.last = Some((now, LastResult::Failed(why.reason.clone())));
     }
 
     pub(crate) fn stream_opened(&mut self, now: Duration, stream: StreamId) {
@@ -155,7 +180,7 @@ impl Upstream {
     pub(crate) fn stream_lost(
         &mut self,
         now: Duration,
-        why: String,
+        why: &CallFailure,
         hurried: bool,
         rng: &mut impl Rng,
     ) {
@@ -163,12 +188,12 @@ impl Upstream {
         if open_since.is_some_and(|since| now >= since + STABLE_STREAM) {
             self.link_backoff.succeed();
         }
-        let until = now + self.link_backoff.fail(hurried, rng);
+        let until = now + self.link_backoff.fail(hurried, rng).max(why.wait());
         if open_since.is_none() {
             self.failed_until = self.failed_until.max(Some(until));
         }
         self.link = Link::Waiting { until };
-        self.last = Some((now, LastResult::Failed(why)));
+        self.last = Some((now, LastResult::Failed(why.reason.clone())));
     }
 
     /// It cannot stream, but it answers.
@@ -198,7 +223,7 @@ impl Upstream {
     pub(crate) fn set_on_ring(&mut self, now: Duration, on_ring: bool) {
         match (on_ring, self.probe_at) {
             (true, None) => self.probe_at = Some(now),
-            (false, Some(_)) => self.probe_at = None,
+            (false, Some(_)) if self.recheck == 0 => self.probe_at = None,
             _ => {}
         }
     }
@@ -209,7 +234,8 @@ impl Upstream {
             return false;
         }
         // Those on their way count as answered, so that the window is not filled twice.
-        let full = self.window.len() + self.probes + 1 >= TARGET_WINDOW;
+        let full = self.recheck == 0 && self.window.len() + self.probes + 1 >= TARGET_WINDOW;
+        self.recheck = self.recheck.saturating_sub(1);
         let pause = if full { jitter(PROBE_AGAIN, rng) } else { PROBE_INTERVAL };
         self.probe_at = Some(now + pause);
         let free = self.probes < MAX_PROBES;

@@ -57,7 +57,7 @@ impl<V: Verifier + Clone> World<V> {
                 self.assert_persisted(id, &records);
                 self.push(End { party: self.party(id), stream }, records, snapshot_complete);
             }
-            Action::BookChanged => {}
+            Action::PersistTargets { .. } | Action::BookChanged => {}
             Action::Ring(event) => {
                 self.nodes[id].rings.push(event);
                 let memory = self.nodes[id].engine.as_ref().map(Engine::ring_memory);

@@ -1,6 +1,6 @@
 //! Keeping up with the upstreams: one recursive request at the start, then a stream each, and probes of what is on a ring.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::Rng as _;
@@ -62,6 +62,17 @@ impl<V: Verifier> Engine<V> {
             }
             self.refresh_own(now);
         }
+    }
+
+    /// Where the addresses of upstreams led before a restart. Our record names those nodes until an address is reached
+    /// again: with the upstream down, nobody has removed the join, so that no ring is gone.
+    pub fn restore_targets(&mut self, now: Now, targets: &BTreeMap<String, Vec<PeerId>>) {
+        for upstream in self.upstreams.values_mut() {
+            if let Some(targets) = targets.get(&upstream.address) {
+                upstream.restore(targets.iter().copied());
+            }
+        }
+        self.refresh_own(now);
     }
 
     /// The address of a configured upstream.

@@ -131,7 +131,13 @@ impl<V: Verifier> Engine<V> {
     /// `upstream` was reached and `peer` answered there.
     pub(crate) fn observe(&mut self, now: Now, upstream: UpstreamId, peer: PeerId, fresh: bool) {
         let Some(upstream) = self.upstreams.get_mut(&upstream) else { return };
+        let before = upstream.targets();
         upstream.succeeded(now.mono, peer, fresh);
+        let after = upstream.targets();
+        if after != before {
+            let (address, targets) = (upstream.address.clone(), after.into_iter().collect());
+            self.actions.push(Action::PersistTargets { address, targets });
+        }
         self.refresh_own(now);
     }
 
@@ -145,8 +151,8 @@ impl<V: Verifier> Engine<V> {
     ) {
         let hurried = self.is_hurried(now);
         let Some(upstream) = self.upstreams.get_mut(&upstream) else { return };
-        let (now, why, rng) = (now.mono, failure.map(|why| why.reason.clone()), &mut self.rng);
-        match (purpose, why) {
+        let (now, rng) = (now.mono, &mut self.rng);
+        match (purpose, failure) {
             (Purpose::Forward(_), why) => {
                 upstream.release();
                 if let Some(why) = why {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use rand::rngs::StdRng;
 use rand::seq::index;
 use unring_peer::{PeerId, SignedRecord};
 
@@ -22,16 +23,28 @@ impl<V: Verifier> Engine<V> {
         let is_topology = |record: &&SignedRecord| self.book.is_joined_to(&record.record().peer_id);
         let known = self.book.iter().filter(|record| Some(record.record().peer_id) != asker);
         let (mut topology, mut others): (Vec<_>, Vec<_>) = known.partition(is_topology);
-        // Before all others, so that none of the bounds cuts it off.
-        topology.splice(..0, askers_own);
-        topology.truncate(MAX_ANSWER_RECORDS - 1);
-        let sample = wanted.min(others.len()).min(MAX_ANSWER_RECORDS - 1 - topology.len());
-        if sample < others.len() {
-            let chosen: BTreeSet<usize> =
-                index::sample(&mut self.rng, others.len(), sample).into_iter().collect();
-            others = chosen.into_iter().filter_map(|index| others.get(index).copied()).collect();
+        let room = MAX_ANSWER_RECORDS - 1 - askers_own.iter().count();
+        // A tenth stays for the sample: whoever signs records that join each other must not displace it.
+        let reserved = wanted.min(others.len()).min(room / 10);
+        if topology.len() > room - reserved {
+            // Those that really called first; of hearsay any part is as good as another.
+            let (called, hearsay): (Vec<_>, Vec<_>) = topology
+                .into_iter()
+                .partition(|record| self.book.brought_itself(&record.record().peer_id));
+            topology = sample(&mut self.rng, called, room - reserved);
+            let left = room - reserved - topology.len();
+            topology.extend(sample(&mut self.rng, hearsay, left));
         }
-        let records = self.own.record.iter().chain(topology).chain(others).cloned().collect();
+        others = sample(&mut self.rng, others, wanted.min(room - topology.len()));
+        let records = self
+            .own
+            .record
+            .iter()
+            .chain(askers_own)
+            .chain(topology)
+            .chain(others)
+            .cloned()
+            .collect();
         Answer {
             responder: self.me(),
             records,
@@ -41,4 +54,17 @@ impl<V: Verifier> Engine<V> {
             retry_after: None,
         }
     }
+}
+
+/// `count` of `records` at random, in their order; all of them when there are no more.
+fn sample<'a>(
+    rng: &mut StdRng,
+    records: Vec<&'a SignedRecord>,
+    count: usize,
+) -> Vec<&'a SignedRecord> {
+    if records.len() <= count {
+        return records;
+    }
+    let chosen: BTreeSet<usize> = index::sample(rng, records.len(), count).into_iter().collect();
+    chosen.into_iter().filter_map(|index| records.get(index).copied()).collect()
 }

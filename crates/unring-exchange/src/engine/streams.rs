@@ -121,7 +121,7 @@ impl<V: Verifier> Engine<V> {
         if failure.unsupported {
             state.link = Link::Polling { next: now.mono };
         } else {
-            state.stream_lost(now.mono, failure.reason.clone(), hurried, &mut self.rng);
+            state.stream_lost(now.mono, failure, hurried, &mut self.rng);
         }
     }
 

@@ -272,6 +272,7 @@ fn records_in(action: &Action) -> Vec<&SignedRecord> {
         Action::Push { records, .. } => records.iter().collect(),
         Action::PersistSeq(_)
         | Action::CloseStream(_)
+        | Action::PersistTargets { .. }
         | Action::BookChanged
         | Action::Ring(_)
         | Action::Notice(_) => Vec::new(),

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use unring_peer::Identity;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use unring_peer::{Identity, UnixMillis};
 
 use super::support::*;
-use crate::config::{POLL_INTERVAL, RECURSIVE_INTERVAL};
+use crate::config::{POLL_INTERVAL, RECURSIVE_INTERVAL, TARGET_WINDOW};
+use crate::upstream::Upstream;
 use crate::{Action, CallFailure, Incomplete, LastResult, Link, Scope};
 
 fn refused() -> CallFailure {
@@ -243,4 +246,46 @@ fn an_upstream_where_a_request_came_back_is_spared_by_our_own() {
     assert_eq!(asked(&mut node, &["a", "b"]), 1, "b alone");
     assert_eq!(node.engine.open_streams(), 1, "the stream stays");
     assert_eq!(asked(&mut node, &["a", "b", "c"]), 3, "its pause is over");
+}
+
+#[test]
+fn an_address_that_leads_elsewhere_is_looked_at_again_at_once() {
+    let mut rng = StdRng::seed_from_u64(1);
+    let (before, after) = (Identity::generate().peer_id(), Identity::generate().peer_id());
+    let mut upstream = Upstream::new("https://a:1".into(), UnixMillis::new(1), Duration::ZERO);
+    for _ in 0..TARGET_WINDOW {
+        upstream.succeeded(Duration::ZERO, before, true);
+    }
+    upstream.succeeded(Duration::ZERO, after, true);
+    let mut now = Duration::ZERO;
+    let mut probes = 0;
+    while now < Duration::from_secs(2) {
+        if upstream.start_probe(now, &mut rng) {
+            probes += 1;
+            upstream.succeeded(now, after, true);
+            upstream.probe_done(now, false, &mut rng);
+        }
+        now += Duration::from_millis(50);
+    }
+    assert!(probes >= TARGET_WINDOW - 1, "{probes} probes");
+    assert_eq!(upstream.targets(), [after].into(), "the node that was replaced is forgotten");
+}
+
+#[test]
+fn an_upstream_that_asks_for_time_gets_it() {
+    let mut rng = StdRng::seed_from_u64(1);
+    let mut upstream = Upstream::new("https://a:1".into(), UnixMillis::new(1), Duration::ZERO);
+    let failure = CallFailure { retry_after: Some(Duration::from_secs(60)), ..refused() };
+    upstream.failed(Duration::ZERO, &failure, true, &mut rng);
+    assert!(upstream.is_failed(Duration::from_secs(59)));
+    assert!(!upstream.is_failed(Duration::from_secs(60)));
+}
+
+#[test]
+fn where_an_address_led_is_said_until_it_is_reached_again() {
+    let target = Identity::generate().peer_id();
+    let mut node = Harness::new(&["https://a:1"]);
+    node.engine.restore_targets(node.now, &[("https://a:1".to_owned(), vec![target])].into());
+    let own = node.engine.own_record().expect("signed at the start").record();
+    assert_eq!(own.joins[0].targets, [target].into());
 }
