@@ -131,7 +131,7 @@ impl<V: Verifier + Clone> World<V> {
 
     fn push(&mut self, from: End, records: Vec<SignedRecord>, snapshot_complete: bool) {
         let Some(to) = self.streams.get(&from).copied() else { return };
-        self.traffic.count_push(to.party.node, &records);
+        self.traffic.count_push(from, &records);
         if self.faults.is_lost() {
             self.break_stream(from);
         } else {

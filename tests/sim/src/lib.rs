@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod act;
+mod check;
 mod deliver;
 mod faults;
 mod message;

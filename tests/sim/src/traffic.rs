@@ -1,11 +1,11 @@
 //! Every message, counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use unring_exchange::Scope;
 use unring_peer::{PeerId, SignedRecord};
 
-use crate::node::NodeId;
+use crate::message::End;
 
 /// What has been sent since the start, or since it was last reset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,10 +20,11 @@ pub struct Traffic {
     pub pushes: u64,
     /// How often each version of a record was sent on a stream.
     pub records: BTreeMap<(PeerId, u64), u64>,
+    /// Versions that were sent twice in one direction of one stream: a proof that this never happens, while it is 0.
+    pub repeated: u64,
+    pub(crate) said: BTreeSet<(End, PeerId, u64)>,
     /// Timer events of all nodes.
     pub timers: u64,
-    /// Pushes of a record to each node.
-    pub to: BTreeMap<NodeId, u64>,
 }
 
 impl Traffic {
@@ -34,18 +35,12 @@ impl Traffic {
         }
     }
 
-    pub(crate) fn count_push(&mut self, to: NodeId, records: &[SignedRecord]) {
+    pub(crate) fn count_push(&mut self, from: End, records: &[SignedRecord]) {
         self.pushes += 1;
-        *self.to.entry(to).or_default() += records.len() as u64;
         for record in records.iter().map(SignedRecord::record) {
+            self.repeated += u64::from(!self.said.insert((from, record.peer_id, record.seq)));
             *self.records.entry((record.peer_id, record.seq)).or_default() += 1;
         }
-    }
-
-    /// Records sent on streams.
-    #[must_use]
-    pub fn records_pushed(&self) -> u64 {
-        self.records.values().sum()
     }
 
     /// How often the version of a record that was sent most was sent.
