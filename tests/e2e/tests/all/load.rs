@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use unring_e2e::{Caller, Cluster, Status, ask};
+use unring_e2e::{Caller, Cluster, PATIENCE, Status, ask};
 use unring_exchange::{Incomplete, Scope};
 use unring_peer_addr::CallError;
 
@@ -80,13 +80,14 @@ const MOST: usize = 50_000;
 const AT_ONCE: usize = 16;
 
 impl Flood {
-    /// Asks for [`FLOOD`], as fast as answers come.
+    /// Asks as fast as answers come, for [`FLOOD`] and until the node has refused: on a busy machine that takes longer.
     fn run(&self, url: &str) {
         let (caller, start) = (Caller::default(), Instant::now());
         caller.block_on(async {
             let mut client = caller.connect(url).await.unwrap();
             for _ in 0..MOST / AT_ONCE {
-                if start.elapsed() > FLOOD {
+                let refuses = self.refused.load(Ordering::Relaxed) > 0;
+                if start.elapsed() > if refuses { FLOOD } else { PATIENCE } {
                     return;
                 }
                 let scopes = [Scope::Local, Scope::Recursive].into_iter().cycle().take(AT_ONCE);
@@ -156,9 +157,9 @@ fn a_flooded_node_costs_the_others_nothing() {
     let grown = cluster[0].rss_mib() - rss_before;
     assert!(grown < 20.0, "the flooded node grew by {grown} MiB");
     let (answered, refused) = (flood.answered.into_inner(), flood.refused.into_inner());
-    assert!(answered > 0 && answered + refused > 1000, "{answered} answered, {refused} refused");
+    assert!(answered > 0 && refused > 0, "{answered} answered, {refused} refused");
     let throttled = cluster[0].status().unwrap().exchange.throttled;
-    assert!(throttled > 0, "a flood that the governor did not notice: {answered}, {refused}");
+    assert!(throttled >= refused, "{throttled} throttled, {refused} refused");
     cluster.warned();
     for node in cluster.iter() {
         assert_eq!(node.ring_warnings().len(), 1, "{}", node.name());
