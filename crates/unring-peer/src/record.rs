@@ -95,7 +95,7 @@ pub enum InvalidContent {
         /// Bytes it may have.
         max: usize,
     },
-    /// A text with control characters, which would let a record write log lines and terminal codes of its own.
+    /// A text with control characters or such that change the direction of text, which would let a record write log lines and terminal codes of its own.
     #[error("{what} holds a control character")]
     ControlCharacter {
         /// Which text.
@@ -255,10 +255,16 @@ fn text(what: &'static str, text: String, max: usize) -> Result<String, InvalidC
     if text.len() > max {
         return Err(InvalidContent::TooLong { what, got: text.len(), max });
     }
-    if text.chars().any(char::is_control) {
+    if text.chars().any(|character| character.is_control() || reorders(character)) {
         return Err(InvalidContent::ControlCharacter { what });
     }
     Ok(text)
+}
+
+/// Line and paragraph separators, and characters that change the direction of text: they make a log line look like
+/// another one (Unicode Technical Report 36, section 2.10).
+fn reorders(character: char) -> bool {
+    matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// What an error shows of a text that somebody else chose.

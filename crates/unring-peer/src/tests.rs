@@ -146,6 +146,10 @@ fn what_breaks_a_bound_is_refused_with_its_number() {
         |wire| wire.name = "a\nWARN forged line".into(),
         InvalidContent::ControlCharacter { what: "name" },
     );
+    check(
+        |wire| wire.joins[0].address = "https://a\u{202e}b".into(),
+        InvalidContent::ControlCharacter { what: "address of a join" },
+    );
 }
 
 #[test]
