@@ -23,6 +23,8 @@ const CACHE_BYTES: usize = 1024 * 1024;
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 /// Since when each upstream address has been configured, Unix time in milliseconds.
 const JOINS: TableDefinition<'_, &str, u64> = TableDefinition::new("joins");
+/// Where each upstream address led: peer ids in base58, with commas.
+const TARGETS: TableDefinition<'_, &str, &str> = TableDefinition::new("targets");
 /// What was said of rings: one JSON value under "memory".
 const RINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rings");
 
@@ -38,7 +40,7 @@ pub struct Database {
 pub enum DatabaseError {
     /// It cannot be opened.
     #[error(
-        "cannot open the database {}: check that its folder can be written to, has free space, and that no other node uses it",
+        "cannot open the database {}: check that its folder can be written to, has free space, and that no other node uses it; if it is damaged, move it away, and the node starts with a new one",
         file.display()
     )]
     Open {
@@ -152,12 +154,14 @@ impl Database {
             let mut since = Vec::new();
             {
                 let mut table = transaction.open_table(JOINS)?;
+                let mut targets = transaction.open_table(TARGETS)?;
                 let known: BTreeMap<String, u64> = table
                     .iter()?
                     .map(|entry| entry.map(|(key, value)| (key.value().to_owned(), value.value())))
                     .collect::<Result<_, _>>()?;
                 for address in known.keys().filter(|known| !addresses.contains(known)) {
                     table.remove(address.as_str())?;
+                    targets.remove(address.as_str())?;
                 }
                 for address in addresses {
                     let at = known.get(address).copied().unwrap_or(now.get());
@@ -169,6 +173,42 @@ impl Database {
             Ok(since)
         };
         update().map_err(|source| self.write_error("joins", source))
+    }
+
+    /// Keeps where an upstream's address led.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn set_targets(&self, address: &str, targets: &[PeerId]) -> Result<(), DatabaseError> {
+        let targets: Vec<_> = targets.iter().map(|peer| peer.to_base58()).collect();
+        let write = || -> Result<(), redb::Error> {
+            let transaction = self.redb.begin_write()?;
+            transaction.open_table(TARGETS)?.insert(address, targets.join(",").as_str())?;
+            transaction.commit()?;
+            Ok(())
+        };
+        write().map_err(|source| self.write_error("targets", source))
+    }
+
+    /// Where the addresses of upstreams led. What another version wrote otherwise is left out.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn targets(&self) -> Result<BTreeMap<String, Vec<PeerId>>, DatabaseError> {
+        let read = || -> Result<_, redb::Error> {
+            let table = match self.redb.begin_read()?.open_table(TARGETS) {
+                Ok(table) => table,
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(BTreeMap::new()),
+                Err(error) => return Err(error.into()),
+            };
+            let entries = table.iter()?.map(|entry| {
+                let (address, targets) = entry?;
+                let peers = targets.value().split(',').filter_map(|peer| peer.parse().ok());
+                Ok((address.value().to_owned(), peers.collect()))
+            });
+            entries.collect()
+        };
+        read().map_err(|source| self.read_error("targets", source))
     }
 
     /// What was said of rings before.
@@ -278,6 +318,18 @@ mod tests {
         assert_eq!(ask(&["a", "b"], 1), [1, 1]);
         assert_eq!(ask(&["a", "c"], 2), [1, 2]);
         assert_eq!(ask(&["b"], 3), [3]);
+    }
+
+    #[test]
+    fn where_a_join_led_is_kept_until_it_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(dir.path()).unwrap();
+        let target = unring_peer::Identity::generate().peer_id();
+        database.joins_since(&["a".to_owned()], UnixMillis::new(1)).unwrap();
+        database.set_targets("a", &[target]).unwrap();
+        assert_eq!(database.targets().unwrap(), [("a".to_owned(), vec![target])].into());
+        database.joins_since(&[], UnixMillis::new(2)).unwrap();
+        assert_eq!(database.targets().unwrap(), BTreeMap::new());
     }
 
     #[test]
