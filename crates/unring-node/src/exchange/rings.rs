@@ -61,10 +61,7 @@ struct Line {
 
 impl Line {
     fn new(ring: &Ring<PeerId>, names: &BTreeMap<PeerId, String>) -> Self {
-        let name = |peer: &PeerId| match names.get(peer).filter(|name| !name.is_empty()) {
-            Some(name) => name.clone(),
-            None => peer.to_base58(),
-        };
+        let name = |peer: &PeerId| display_name(peer, names);
         let circuit = ring.witness.iter().chain(ring.witness.first()).map(name);
         let cut = ring
             .cuts
@@ -94,6 +91,18 @@ impl Line {
     }
 }
 
+/// What a line calls a node: its name, with the end of its peer id where another node has the same name.
+fn display_name(peer: &PeerId, names: &BTreeMap<PeerId, String>) -> String {
+    let id = peer.to_base58();
+    match names.get(peer).filter(|name| !name.is_empty()) {
+        None => id,
+        Some(name) if names.values().filter(|other| *other == name).count() > 1 => {
+            format!("{name} ({})", &id[id.len().saturating_sub(8)..])
+        }
+        Some(name) => name.clone(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use unring_cycle_detector::{Join, find_rings};
@@ -120,5 +129,13 @@ mod tests {
             line.advice(),
             "Remove the join https://server3:5871 (to server3) from the configuration of server2"
         );
+    }
+
+    #[test]
+    fn nodes_of_the_same_name_can_be_told_apart() {
+        let (a, b) = (Identity::generate().peer_id(), Identity::generate().peer_id());
+        let names = [(a, "server".to_owned()), (b, "server".to_owned())].into();
+        assert_ne!(display_name(&a, &names), display_name(&b, &names));
+        assert!(display_name(&a, &names).starts_with("server ("));
     }
 }
