@@ -118,6 +118,6 @@ pub const KEYS: &[Key] = &[
     key(
         "log.level",
         "error, warn, info, debug, trace or a tracing filter",
-        "Which log lines are written [default: info]",
+        "Which log lines are written [default: info,libp2p_swarm=warn]",
     ),
 ];
