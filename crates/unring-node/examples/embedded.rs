@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("status   http://{}/statusz", node.admin_address());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime
-        .block_on(node.run(async move { tokio::time::sleep(Duration::from_secs(seconds)).await }));
+        .block_on(node.run(async move { tokio::time::sleep(Duration::from_secs(seconds)).await }))?;
     println!("drained");
     Ok(())
 }

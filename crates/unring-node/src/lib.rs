@@ -14,7 +14,7 @@ mod node;
 mod ring_memory;
 pub mod version;
 
-pub use self::node::{BuildError, Node, Reload};
+pub use self::node::{BuildError, Node, PartEnded, Reload};
 
 /// The examples in the workspace's README compile and hold.
 #[cfg(doctest)]

@@ -36,24 +36,23 @@ pub(super) fn run(args: &ArgMatches) -> ExitCode {
                 .enable_all()
                 .build()
                 .map_err(|error| format!("cannot start the main runtime: {error}"))?;
-            runtime
-                .block_on(until_stopped(node, source))
-                .map_err(|error| format!("cannot listen for signals: {error}"))
+            runtime.block_on(until_stopped(node, source))
         });
     match started {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(target: NODE, event = "start_failed", "{error}");
+            tracing::error!(target: NODE, event = "failed", "{error}");
             EXIT_FAILURE.into()
         }
     }
 }
 
 /// Runs the node until SIGTERM or SIGINT; SIGHUP reads the configuration again.
-async fn until_stopped(node: Node, source: Sources) -> std::io::Result<()> {
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mut hangup = signal(SignalKind::hangup())?;
+async fn until_stopped(node: Node, source: Sources) -> Result<(), String> {
+    let listen = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hangup = listen(SignalKind::hangup())?;
     let reload = node.reload();
     let stop = async move {
         loop {
@@ -64,13 +63,12 @@ async fn until_stopped(node: Node, source: Sources) -> std::io::Result<()> {
             }
         }
     };
-    node.run(stop).await;
-    Ok(())
+    node.run(stop).await.map_err(|error| chain(&error))
 }
 
 fn reread(source: &Sources, reload: &Reload) {
     match source.read() {
-        Ok(config) => reload.apply(&config),
+        Ok(config) => reload.apply(config),
         Err(error) => tracing::error!(
             target: NODE,
             error = chain(&error),

@@ -1,5 +1,6 @@
 //! Takes the engine's actions.
 
+use unring_cycle_detector::Voice;
 use unring_exchange::{Action, Notice};
 use unring_peer_addr::{OutboundUpdate, Refusal, WatchBatch};
 
@@ -9,7 +10,6 @@ use crate::log::NODE;
 impl Exchange {
     /// Takes what the engine asks for, in its order. Nothing here waits.
     pub(super) fn act(&self, state: &mut State) {
-        let mut said_of_rings = false;
         // Closing a slow stream is an event of its own, which may leave actions behind.
         loop {
             let actions = state.engine.take_actions();
@@ -17,14 +17,7 @@ impl Exchange {
                 break;
             }
             for action in actions {
-                said_of_rings |= matches!(action, Action::Ring(_));
                 self.take(state, action);
-            }
-        }
-        if said_of_rings {
-            let memory = state.engine.ring_memory();
-            if let Err(error) = self.0.database.set_ring_memory(&memory) {
-                tracing::warn!(target: NODE, error = crate::errors::chain(&error), "a ring may be warned of again after a restart");
             }
         }
     }
@@ -69,8 +62,13 @@ impl Exchange {
                     }
                 }
             }
+            Action::PersistTargets { address, targets } => self.0.notes.targets(address, targets),
             Action::BookChanged => self.0.book_changed.notify_one(),
             Action::Ring(event) => {
+                // Lines that were not written need no memory of their own; the counters have them.
+                if event.voice() != Voice::Quiet {
+                    self.0.notes.rings();
+                }
                 // A ring that is gone is not among the known ones any more.
                 let names = state.engine.names(&event.ring().members);
                 super::rings::log(&event, &names);

@@ -55,13 +55,13 @@ impl Exchange {
     ) -> (Result<RemoteAnswer, CallFailure>, bool) {
         let clients = &self.0.clients;
         let connected = if fresh_connection {
-            clients.connect(url).await.map(|client| (client, true))
+            clients.connect(url).await.map(|client| (client, true)).map_err(|error| chain(&error))
         } else {
             clients.get(url).await
         };
         let (client, fresh) = match connected {
             Ok(connected) => connected,
-            Err(error) => return (Err(CallFailure::new(chain(&error))), false),
+            Err(why) => return (Err(CallFailure::new(why)), false),
         };
         let result = client.list_peers(request, timeout).await;
         (result.map_err(|error| failure(&error)), fresh)
@@ -73,7 +73,7 @@ pub(super) fn failure(error: &CallError) -> CallFailure {
     // A server of an older version, or something else behind the address, does not know the method.
     let unsupported =
         matches!(error, CallError::Refused { code, .. } if i32::from(*code) == UNIMPLEMENTED);
-    CallFailure { reason: chain(error), unsupported }
+    CallFailure { reason: chain(error), unsupported, retry_after: error.retry_after() }
 }
 
 /// gRPC status 12.

@@ -19,6 +19,9 @@ use super::Exchange;
 /// Cost of a forwarded request in units of an answer from the book: it is sent on, verified and merged.
 const RECURSIVE_COST: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
+/// Records on a stream that cost as much as an answer from the book: each may need a signature to be checked.
+const RECORDS_PER_UNIT: usize = 4;
+
 /// Who is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum CallerKey {
@@ -26,6 +29,10 @@ pub(crate) enum CallerKey {
     Peer(PeerId),
     /// Whoever calls from this address without saying who it is.
     Anonymous(IpAddr),
+}
+
+fn key(caller: &Caller) -> CallerKey {
+    caller.peer.map_or(CallerKey::Anonymous(caller.remote.ip()), CallerKey::Peer)
 }
 
 /// Answers the service's calls.
@@ -43,8 +50,7 @@ impl NodeHandler {
         priority: Priority,
         cost: NonZeroU32,
     ) -> Result<Admission, Refusal> {
-        let key = caller.peer.map_or(CallerKey::Anonymous(caller.remote.ip()), CallerKey::Peer);
-        match self.governor.check(&key, priority, cost) {
+        match self.governor.check(&key(caller), priority, cost) {
             Decision::Admitted => Ok(Admission::Full),
             Decision::Degraded(Limited { retry_after, .. }) => {
                 self.throttled.fetch_add(1, Ordering::Relaxed);
@@ -131,7 +137,20 @@ impl Handler for NodeHandler {
         updates: BoxStream<'static, WatchUpdate>,
     ) -> Result<BoxStream<'static, Result<WatchBatch, Refusal>>, Refusal> {
         self.admit(&caller, Priority::Critical, NonZeroU32::MIN)?;
-        self.exchange.serve_watcher(caller, open, updates)
+        let (governor, throttled) = (Arc::clone(&self.governor), Arc::clone(&self.throttled));
+        let key = key(&caller);
+        let charge = move |records: usize| {
+            let cost = u32::try_from(1 + records / RECORDS_PER_UNIT).unwrap_or(u32::MAX);
+            let cost = NonZeroU32::MIN.saturating_add(cost - 1);
+            match governor.check(&key, Priority::Exchange, cost) {
+                Decision::Admitted => None,
+                Decision::Degraded(limited) | Decision::Refused(limited) => {
+                    throttled.fetch_add(1, Ordering::Relaxed);
+                    Some(limited.retry_after)
+                }
+            }
+        };
+        self.exchange.serve_watcher(caller, open, updates, Box::new(charge))
     }
 
     async fn topology(&self, caller: Caller) -> Result<Topology<PeerId>, Refusal> {

@@ -1,13 +1,15 @@
 //! Runs the engine: one lock around the state machine, tasks around its actions.
 //!
 //! An event takes the lock, tells the engine, and takes its actions in their order before the lock is given back. No
-//! action waits: requests and streams become tasks, what is sent on a stream goes into a bounded queue. So the lock is
-//! held for microseconds, but for the rare commit of a new `seq`, which must be on disk before the record is anywhere.
+//! action waits: requests and streams become tasks, what is sent on a stream goes into a bounded queue, what is to be
+//! kept is written later. Only the commit of a new `seq` happens under the lock, since it must be on disk before the
+//! record is anywhere: a few at the start, then one each third of a record's ttl.
 
 mod act;
 mod call;
 mod clients;
 mod handler;
+mod notes;
 mod rings;
 mod serving;
 mod watching;
@@ -28,6 +30,7 @@ pub(crate) use self::clients::Clients as UpstreamClients;
 pub(crate) use self::handler::{CallerKey, NodeHandler};
 
 use self::clients::Clients;
+use self::notes::Notes;
 use self::serving::ServingEnd;
 use self::watching::WatchingEnd;
 use crate::database::Database;
@@ -72,6 +75,7 @@ struct Shared {
     /// Told to watchers: versions of two runs cannot be compared.
     epoch: u64,
     database: Database,
+    notes: Notes,
     clients: Clients,
     /// Time that an upstream has to open a stream.
     request_timeout: Duration,
@@ -113,6 +117,7 @@ impl Exchange {
             me,
             epoch: wall_clock().get(),
             database,
+            notes: Notes::default(),
             clients,
             request_timeout,
             tasks: TaskTracker::new(),
@@ -128,20 +133,21 @@ impl Exchange {
 
     /// Reads the engine's state.
     pub(crate) fn read<T>(&self, read: impl FnOnce(&Engine<Signatures>, Now) -> T) -> T {
-        let now = self.now();
-        read(&self.0.state.lock().engine, now)
+        let state = self.0.state.lock();
+        read(&state.engine, self.now())
     }
 
     /// Tells the engine of an event and takes the actions that it leaves.
     pub(crate) fn event<T>(&self, event: impl FnOnce(&mut State, Now) -> T) -> T {
-        let now = self.now();
         let mut state = self.0.state.lock();
+        // Under the lock, so that the engine's clock never goes back.
+        let now = self.now();
         let result = event(&mut state, now);
         if state.engine.next_timer(now).is_some_and(|due| due <= now.mono) {
             state.engine.on_timer(now);
         }
         self.act(&mut state);
-        let due = state.engine.next_timer(now);
+        let due = state.engine.next_timer(now).map(|due| due.max(now.mono + MIN_TIMER_GAP));
         // The timer task sleeps until `wakes_at`; it is woken only for what is due before.
         let sooner = due.is_some_and(|due| state.wakes_at.is_none_or(|wakes_at| due < wakes_at));
         if sooner {
@@ -182,6 +188,11 @@ impl Exchange {
         self.0.database.joins_since(addresses, wall_clock())
     }
 
+    /// Lets go of connections to addresses that are not configured any more.
+    pub(crate) fn retain_clients(&self, addresses: &[String]) {
+        self.0.clients.retain(addresses);
+    }
+
     /// Resolves when the book has changed since it last did.
     pub(crate) async fn book_changed(&self) {
         self.0.book_changed.notified().await;
@@ -203,10 +214,8 @@ impl Exchange {
         }
         self.0.tasks.close();
         self.0.tasks.wait().await;
-        let memory = self.0.state.lock().engine.ring_memory();
-        if let Err(error) = self.0.database.set_ring_memory(&memory) {
-            tracing::warn!(target: crate::log::NODE, error = crate::errors::chain(&error), "ring warnings are not kept");
-        }
+        self.0.notes.rings();
+        self.write_notes();
     }
 }
 

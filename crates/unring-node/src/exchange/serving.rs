@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use unring_exchange::{CallFailure, StreamId, StreamRefused};
+use unring_peer::UnverifiedRecord;
 use unring_peer_addr::{Caller, Refusal, WatchBatch, WatchOpen, WatchUpdate};
 
 use super::Exchange;
@@ -19,6 +20,12 @@ const BATCHES: usize = 64;
 
 /// What a refused watcher is told to wait.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Records taken in before others get the lock.
+const SLICE: usize = 64;
+
+/// What the governor says of an update with so many records: how long not to read on, if at all.
+pub(super) type Charge = Box<dyn Fn(usize) -> Option<std::time::Duration> + Send + Sync>;
 
 /// Our end of a stream to a downstream node.
 pub(super) struct ServingEnd {
@@ -44,6 +51,7 @@ impl Exchange {
         caller: Caller,
         open: WatchOpen,
         updates: BoxStream<'static, WatchUpdate>,
+        charge: Charge,
     ) -> Result<BoxStream<'static, Result<WatchBatch, Refusal>>, Refusal> {
         let (batches, queued) = mpsc::channel(BATCHES);
         let last_word = Arc::new(Mutex::new(None));
@@ -58,7 +66,7 @@ impl Exchange {
             retry_after: RETRY_AFTER,
         })?;
         let reading = self.0.stop.child_token();
-        self.read_updates(stream, updates, reading.clone());
+        self.read_updates(stream, updates, charge, reading.clone());
         let exchange = self.clone();
         let _reading = reading.drop_guard();
         Ok(Batches { queued, last_word, stream, exchange, _reading }.boxed())
@@ -69,6 +77,7 @@ impl Exchange {
         &self,
         stream: StreamId,
         mut updates: BoxStream<'static, WatchUpdate>,
+        charge: Charge,
         reading: CancellationToken,
     ) {
         let exchange = self.clone();
@@ -82,11 +91,34 @@ impl Exchange {
                     return;
                 };
                 records.extend(caller_record);
-                exchange.event(|state, now| {
-                    state.engine.on_stream_records(now, stream, records, refused, false);
-                });
+                // Not read is not decoded, verified or passed on: the caller's own window fills up instead.
+                while let Some(wait) = charge(records.len()) {
+                    tokio::select! {
+                        () = reading.cancelled() => return,
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                }
+                exchange.stream_records(stream, records, refused, false);
             }
         }));
+    }
+
+    /// Takes in what came on a stream, in slices, so that nobody waits long for the lock.
+    pub(super) fn stream_records(
+        &self,
+        stream: StreamId,
+        mut records: Vec<UnverifiedRecord>,
+        refused: usize,
+        snapshot_complete: bool,
+    ) {
+        while records.len() > SLICE {
+            let rest = records.split_off(SLICE);
+            let slice = std::mem::replace(&mut records, rest);
+            self.event(|state, now| state.engine.on_stream_records(now, stream, slice, 0, false));
+        }
+        self.event(|state, now| {
+            state.engine.on_stream_records(now, stream, records, refused, snapshot_complete);
+        });
     }
 }
 

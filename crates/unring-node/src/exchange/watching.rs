@@ -5,11 +5,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::DropGuard;
 use unring_exchange::{CallFailure, StreamId, UpstreamId};
 use unring_peer::{GrpcUrl, SignedRecord};
-use unring_peer_addr::{OutboundOpen, OutboundUpdate};
+use unring_peer_addr::{OutboundOpen, OutboundUpdate, RemoteBatch};
 
 use super::call::failure;
 use super::{Exchange, State};
-use crate::errors::chain;
 
 /// Updates that wait for a slow upstream; with more the stream is closed and opened anew later.
 const UPDATES: usize = 64;
@@ -64,7 +63,7 @@ impl Exchange {
         let Some(url) = url else { return CallFailure::new("no such upstream") };
         let (client, fresh) = match self.0.clients.get(&url).await {
             Ok(connected) => connected,
-            Err(error) => return CallFailure::new(chain(&error)),
+            Err(why) => return CallFailure::new(why),
         };
         let open = OutboundOpen { caller_record: Some(caller_record), ..OutboundOpen::default() };
         let updates = futures::stream::poll_fn(move |cx| queued.poll_recv(cx));
@@ -86,10 +85,8 @@ impl Exchange {
                 opened = true;
                 self.opened(stream, &url, batch.responder, fresh);
             }
-            self.event(|state, now| {
-                let (engine, complete) = (&mut state.engine, batch.snapshot_complete);
-                engine.on_stream_records(now, stream, batch.records, batch.refused, complete);
-            });
+            let RemoteBatch { records, refused, snapshot_complete, .. } = batch;
+            self.stream_records(stream, records, refused, snapshot_complete);
         }
         CallFailure::new("the upstream closed the stream")
     }

@@ -16,7 +16,7 @@ use unring_rate_governor::{
 use unring_routing_kad::{DialConfig, EventReceiver, Limits, Network};
 
 use super::control::Level;
-use super::{BuildError, Node, Parts};
+use super::{BuildError, Node, P2pRuntime, Parts};
 use crate::addresses::{Advertised, default_route, multiaddr};
 use crate::config::Config;
 use crate::database::Database;
@@ -107,7 +107,7 @@ impl Node {
             config,
         };
         let bound = Bound { tls, grpc, admin, network, network_events };
-        Ok(Self { parts: Arc::new(parts), bound, runtime })
+        Ok(Self { parts: Arc::new(parts), bound, runtime: P2pRuntime(Some(runtime)) })
     }
 }
 
@@ -148,6 +148,7 @@ fn engine(
     engine.restore_ring_memory(now, database.ring_memory()?);
     let addresses: Vec<_> = config.upstreams.iter().map(ToString::to_string).collect();
     engine.set_upstreams(now, database.joins_since(&addresses, now.unix)?);
+    engine.restore_targets(now, &database.targets()?);
     Ok(engine)
 }
 

@@ -8,11 +8,14 @@ use super::Parts;
 pub(super) async fn follow_book(parts: &Parts) {
     loop {
         let wanted = parts.exchange.read(|engine, now| {
+            let mut corroborated = parts.network.connected();
+            corroborated.extend(engine.upstreams(now).into_iter().flat_map(|up| up.targets));
             let peers = engine.peers(now).into_iter().map(|peer| {
                 let record = peer.record.record();
                 let addresses =
                     record.addresses.iter().map(|address| address.as_multiaddr().clone());
-                WantedPeer { peer: record.peer_id, addresses: addresses.collect() }
+                let hearsay = !corroborated.contains(&record.peer_id);
+                WantedPeer { peer: record.peer_id, addresses: addresses.collect(), hearsay }
             });
             peers.filter(|wanted| !wanted.addresses.is_empty()).collect()
         });

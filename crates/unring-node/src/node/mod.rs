@@ -18,6 +18,7 @@ use unring_rate_governor::{CpuMeter, Governor};
 
 pub use self::error::BuildError;
 pub use self::reload::Reload;
+pub use self::run::PartEnded;
 
 use self::build::Bound;
 use crate::addresses::Advertised;
@@ -30,7 +31,19 @@ use crate::log::LogCounters;
 pub struct Node {
     parts: Arc<Parts>,
     bound: Bound,
-    runtime: Runtime,
+    runtime: P2pRuntime,
+}
+
+/// The runtime of P2P work. Dropped, it lets go of its threads without waiting, so that a node can be dropped anywhere.
+#[derive(Debug)]
+struct P2pRuntime(Option<Runtime>);
+
+impl Drop for P2pRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// What the node's tasks and its status page share.

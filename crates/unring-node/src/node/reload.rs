@@ -19,27 +19,32 @@ impl Node {
 }
 
 impl Reload {
-    /// Takes over what can change while running.
-    pub fn apply(&self, config: &Config) {
-        let parts = &self.0;
-        parts.governor.set_budget(config.limits.cpu_budget);
-        let addresses: Vec<_> = config.upstreams.iter().map(ToString::to_string).collect();
-        match parts.exchange.joins_since(&addresses) {
-            Ok(upstreams) => {
-                parts.exchange.event(|state, now| state.engine.set_upstreams(now, upstreams));
-                tracing::info!(
-                    target: NODE,
-                    event = "reloaded",
-                    upstreams = addresses.join(", "),
-                    cpu_budget_percent = config.limits.cpu_budget.percent(),
-                    "upstreams and CPU budget are taken over; other keys take effect at the next start"
-                );
-            }
-            Err(error) => tracing::error!(
+    /// Takes over what can change while running: soon, on the runtime that P2P work is metered on.
+    pub fn apply(&self, config: Config) {
+        let parts = Arc::clone(&self.0);
+        drop(self.0.p2p.spawn(async move { take_over(&parts, &config) }));
+    }
+}
+
+fn take_over(parts: &Parts, config: &Config) {
+    parts.governor.set_budget(config.limits.cpu_budget);
+    let addresses: Vec<_> = config.upstreams.iter().map(ToString::to_string).collect();
+    match parts.exchange.joins_since(&addresses) {
+        Ok(upstreams) => {
+            parts.exchange.event(|state, now| state.engine.set_upstreams(now, upstreams));
+            parts.exchange.retain_clients(&addresses);
+            tracing::info!(
                 target: NODE,
-                error = crate::errors::chain(&error),
-                "the upstreams are not taken over"
-            ),
+                event = "reloaded",
+                upstreams = addresses.join(", "),
+                cpu_budget_percent = config.limits.cpu_budget.percent(),
+                "upstreams and CPU budget are taken over; other keys take effect at the next start"
+            );
         }
+        Err(error) => tracing::error!(
+            target: NODE,
+            error = crate::errors::chain(&error),
+            "the upstreams are not taken over"
+        ),
     }
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use unring_peer_addr::{AcceptLimits, Incoming, ServerConfig, TlsIdentity, serve};
 
@@ -17,41 +19,66 @@ use crate::errors::chain;
 use crate::exchange::NodeHandler;
 use crate::log::NODE;
 
-/// Time for tasks to end once they were told to, beyond the drain deadline.
-const SHUTDOWN: Duration = Duration::from_secs(1);
+/// Time for tasks to end once they were told to, beyond the drain deadline: libp2p gives its connections a second.
+const SHUTDOWN: Duration = Duration::from_secs(3);
+
+/// Time for open requests of the admin port at the end.
+const ADMIN_SHUTDOWN: Duration = Duration::from_millis(500);
+
+/// Time for libp2p connections to close.
+const CLOSING: Duration = Duration::from_millis(1500);
 
 impl Node {
     /// Runs until `stop` resolves, then drains: open requests get until the deadline, streams and connections are closed.
     /// Call it on a runtime of your own; P2P work stays on the node's.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    /// When a part of the node ended by itself; the rest is drained then, too.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), PartEnded> {
         let Self { parts, bound, runtime } = self;
         let Bound { tls, grpc, admin, network, network_events } = bound;
         announce(&parts);
         let stopping = CancellationToken::new();
         let admin_server = tokio::spawn(admin::serve(admin, Arc::clone(&parts), stopping.clone()));
 
-        let (drained, drain) = oneshot::channel();
-        let p2p = runtime.spawn(run_p2p(
+        let (drained, mut drain) = oneshot::channel();
+        let p2p = parts.p2p.spawn(run_p2p(
             Arc::clone(&parts),
             P2p { tls, grpc, network, network_events },
             stopping.clone(),
             drained,
         ));
-        stop.await;
+        let ended = tokio::select! {
+            () = stop => None,
+            ended = &mut drain => Some(ended.unwrap_or(Some("P2P runtime"))),
+        };
         tracing::info!(target: NODE, event = "stopping", deadline = ?parts.config.timing.drain_deadline, "stopping");
         parts.draining.store(true, Ordering::Relaxed);
         stopping.cancel();
         let deadline = parts.config.timing.drain_deadline + SHUTDOWN;
-        if tokio::time::timeout(deadline, drain).await.is_err() {
+        let late = ended.is_none() && tokio::time::timeout(deadline, drain).await.is_err();
+        if late {
             tracing::warn!(target: NODE, "not everything was done at the drain deadline");
         }
         p2p.abort();
-        // Whatever is left is blocked outside our reach; the process ends in a moment.
-        runtime.shutdown_background();
-        let _ = admin_server.await;
+        drop(runtime);
+        // A client of the admin port that goes on talking must not keep the process.
+        let abort = admin_server.abort_handle();
+        if tokio::time::timeout(ADMIN_SHUTDOWN, admin_server).await.is_err() {
+            abort.abort();
+        }
         tracing::info!(target: NODE, event = "stopped", "stopped");
+        match ended.flatten() {
+            Some(part) => Err(PartEnded(part)),
+            None => Ok(()),
+        }
     }
 }
+
+/// A part of the node that runs until it is told to stop ended by itself.
+#[derive(Debug, Error)]
+#[error("the {0} ended by itself; its last log lines say why")]
+pub struct PartEnded(&'static str);
 
 struct P2p {
     tls: TlsIdentity,
@@ -60,38 +87,102 @@ struct P2p {
     network_events: unring_routing_kad::EventReceiver,
 }
 
-/// Everything on the P2P runtime.
+/// Everything on the P2P runtime. Tells at the end which part ended first, if it was not told to.
 async fn run_p2p(
     parts: Arc<Parts>,
     p2p: P2p,
     stopping: CancellationToken,
-    drained: oneshot::Sender<()>,
+    drained: oneshot::Sender<Option<&'static str>>,
 ) {
     let P2p { tls, grpc, network, network_events } = p2p;
-    let network = tokio::spawn(network.run());
-    let background = {
-        let parts = Arc::clone(&parts);
-        tokio::spawn(async move {
-            tokio::join!(
-                parts.exchange.clone().run_timer(),
-                control::run(&parts),
-                libp2p::follow_book(&parts),
-                libp2p::follow_connections(&parts),
-                libp2p::log_events(network_events),
-            );
-        })
+    let mut background = Background::start(&parts, network, network_events);
+    let mut served = std::pin::pin!(serve_grpc(&parts, &tls, grpc, stopping.clone()));
+    let (ended, told_to) = tokio::select! {
+        result = &mut served => {
+            if let Err(error) = result {
+                tracing::error!(target: NODE, error, "the gRPC service ended");
+            }
+            ("gRPC service", stopping.is_cancelled())
+        }
+        part = background.ended() => {
+            let told_to = stopping.is_cancelled();
+            stopping.cancel();
+            let _ = served.await;
+            (part, told_to)
+        }
     };
-    if let Err(error) = serve_grpc(&parts, &tls, grpc, stopping.clone()).await {
-        tracing::error!(target: NODE, error, "the gRPC service ended");
-        stopping.cancelled().await;
-    }
-    parts.exchange.stop().await;
-    parts.network.shutdown();
-    // It closes its connections within a second of its own.
-    let _ = network.await;
-    background.abort();
-    let _ = drained.send(());
+    background.finish(&parts).await;
+    // Nobody listens any more when the drain deadline is over.
+    let _ = drained.send((!told_to).then_some(ended));
 }
+
+/// The tasks that run beside the gRPC service.
+struct Background(JoinSet<&'static str>);
+
+impl Background {
+    fn start(
+        parts: &Arc<Parts>,
+        network: unring_routing_kad::Network,
+        events: unring_routing_kad::EventReceiver,
+    ) -> Self {
+        let mut tasks = JoinSet::new();
+        let [timer, notes, control, book, connections] = [(); 5].map(|()| Arc::clone(parts));
+        tasks.spawn(async move {
+            timer.exchange.clone().run_timer().await;
+            "timer"
+        });
+        tasks.spawn(async move {
+            notes.exchange.clone().keep_notes().await;
+            "note keeper"
+        });
+        tasks.spawn(async move {
+            control::run(&control).await;
+            "CPU control"
+        });
+        tasks.spawn(async move {
+            libp2p::follow_book(&book).await;
+            "list of wanted peers"
+        });
+        tasks.spawn(async move {
+            libp2p::follow_connections(&connections).await;
+            "list of connected peers"
+        });
+        tasks.spawn(async move {
+            network.run().await;
+            NETWORK
+        });
+        // Ends with the network, which is watched here.
+        drop(tokio::spawn(libp2p::log_events(events)));
+        Self(tasks)
+    }
+
+    /// Which part ended; a panic has written its own line.
+    async fn ended(&mut self) -> &'static str {
+        match self.0.join_next().await {
+            Some(Ok(part)) => part,
+            _ => "background work",
+        }
+    }
+
+    /// Ends them all.
+    async fn finish(mut self, parts: &Parts) {
+        parts.exchange.stop().await;
+        parts.network.shutdown();
+        let closing = async {
+            while let Some(ended) = self.0.join_next().await {
+                if ended.is_ok_and(|part| part == NETWORK) {
+                    break;
+                }
+            }
+        };
+        // What has not closed by then is cut off.
+        let _ = tokio::time::timeout(CLOSING, closing).await;
+        self.0.abort_all();
+    }
+}
+
+/// The part that has connections to close.
+const NETWORK: &str = "libp2p network";
 
 async fn serve_grpc(
     parts: &Arc<Parts>,

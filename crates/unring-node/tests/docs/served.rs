@@ -32,7 +32,7 @@ fn get(path: &'static str) -> String {
     let (answer, answered) = tokio::sync::oneshot::channel();
     let client = std::thread::spawn(move || answer.send(http_get(admin, path)));
     let mut body = String::new();
-    runtime.block_on(node.run(async { body = answered.await.unwrap() }));
+    runtime.block_on(node.run(async { body = answered.await.unwrap() })).unwrap();
     client.join().unwrap().unwrap();
     body
 }
