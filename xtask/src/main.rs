@@ -1,7 +1,11 @@
 //! Automation of this workspace. `cargo xtask --help` lists the tasks.
 
+#![expect(clippy::print_stdout, reason = "a task speaks to whoever runs it")]
+
+mod ci;
 mod codegen;
 mod dev_cluster;
+mod e2e;
 mod workspace;
 
 use std::ffi::OsString;
@@ -18,6 +22,11 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Everything that a change must pass.
+    Ci {
+        /// Only these: test, fmt, clippy, codegen, doc, deny, sim, cluster, e2e.
+        steps: Vec<String>,
+    },
     /// Write the Rust code generated from proto/.
     Codegen {
         /// Write nothing; fail when the committed code is stale.
@@ -31,11 +40,15 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Let grpcurl talk to a real cluster.
+    E2e,
 }
 
 fn main() -> Result<()> {
     match Args::parse().task {
+        Task::Ci { steps } => ci::run(&steps),
         Task::Codegen { check } => codegen::run(check),
         Task::DevCluster { args } => dev_cluster::run(&args),
+        Task::E2e => e2e::run(),
     }
 }

