@@ -1,6 +1,7 @@
 //! SIGTERM.
 
-use std::net::TcpListener;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
@@ -76,4 +77,15 @@ fn a_client_that_hangs_does_not_keep_a_node_beyond_its_deadline() {
     // The deadline, the second that tasks get to end, and one more for a busy machine.
     assert!(after < Duration::from_secs(4), "it took {after:?}");
     drop(watching);
+}
+
+#[test]
+fn half_a_request_on_the_admin_port_does_not_keep_a_node() {
+    let mut cluster = ring_of_two();
+    let mut half = TcpStream::connect(cluster[0].ports().admin).unwrap();
+    half.write_all(b"GET /statusz HTTP/1.1\r\nhost: x\r\n").unwrap();
+    let (exit, after) = cluster[0].stop();
+    ended_well(&cluster, exit);
+    assert!(after < DRAIN_DEADLINE, "it took {after:?}");
+    drop(half);
 }

@@ -91,3 +91,17 @@ fn a_ring_is_warned_of_once_and_said_to_be_gone_once_across_restarts() {
     cluster[0].has_run_for(SPOKEN);
     assert_eq!((warnings(&cluster), gone(&cluster)), (vec![1; 3], vec![1; 3]));
 }
+
+#[test]
+fn a_restart_while_the_upstream_is_down_does_not_say_that_the_ring_is_gone() {
+    let mut cluster = Cluster::ring(3);
+    cluster.start();
+    cluster.warned();
+    cluster[1].kill();
+    cluster[0].restart();
+    cluster[0].has_run_for(SPOKEN);
+    // Nobody has removed a join: neither the restarted node nor the one that heard its new record says so.
+    let alive = [&cluster[0], &cluster[2]];
+    assert_eq!(alive.map(|node| node.events("ring_gone").len()), [0, 0]);
+    assert_eq!(alive.map(|node| node.ring_warnings().len()), [1, 1]);
+}
