@@ -37,6 +37,12 @@ pub(crate) fn jitter(pause: Duration, rng: &mut impl Rng) -> Duration {
     pause.mul_f64(rng.random_range(0.75..=1.0))
 }
 
+/// Between two fifths of `pause` and all of it: enough to get nodes out of step that look at the same load balancer,
+/// which would otherwise show each of them the same node every time.
+pub(crate) fn out_of_step(pause: Duration, rng: &mut impl Rng) -> Duration {
+    pause.mul_f64(rng.random_range(0.4..=1.0))
+}
+
 #[cfg(test)]
 mod tests {
     use rand::{SeedableRng as _, rngs::StdRng};

@@ -16,19 +16,22 @@ pub const MAX_ANSWER_RECORDS: usize = 1000;
 /// Records in one push on a stream. More go into the next one.
 pub const MAX_PUSH_RECORDS: usize = 500;
 
-/// Refreshes over which the targets of a join are remembered. A load balancer that picks at random among 3 nodes is
-/// taken for a plain join in 1 of 243 cases.
-pub const TARGET_WINDOW: usize = 6;
+/// Looks at an address in quick succession that tell a plain join from a shared one. A load balancer that picks at
+/// random among 2 nodes is taken for a plain join in 1 of 2048 cases, among 3 in 1 of 177 147.
+pub const TARGET_WINDOW: usize = 12;
 
-/// Time between two of the refreshes that find out whether a join on a ring is shared. Six fit into the 2 s before a
-/// ring is announced.
-pub const PROBE_INTERVAL: Duration = Duration::from_millis(250);
+/// Looks over which the targets of a join are remembered. At one look every 5 minutes a shared address that picks among
+/// 2 nodes would often seem plain for a while if it were judged by fewer.
+pub const TARGET_MEMORY: usize = 48;
 
-/// How often a join on a ring is looked at again once its window is full.
+/// Longest time between two looks in quick succession. All of them fit into the 2 s before a ring is announced.
+pub const PROBE_INTERVAL: Duration = Duration::from_millis(160);
+
+/// How often a join on a ring is looked at again after that.
 pub const PROBE_AGAIN: Duration = Duration::from_secs(5 * 60);
 
-/// Probes of one upstream that wait for an answer at once: as many as one window needs.
-pub const MAX_PROBES: usize = TARGET_WINDOW;
+/// Looks at one upstream that wait for an answer at once: enough for a round trip of a second.
+pub const MAX_PROBES: usize = 6;
 
 /// How long a stream has to last until its end counts as the first failure again: one that ends as soon as it is open
 /// is opened ever more rarely.

@@ -8,6 +8,7 @@ pub mod config;
 mod counters;
 mod engine;
 mod graves;
+mod looks;
 mod message;
 mod stream;
 mod trace;

@@ -1,6 +1,6 @@
 //! One configured upstream: where it leads, whether it may be asked, what it last said.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -8,11 +8,12 @@ use rand::Rng;
 use unring_peer::{Join, PeerId, UnixMillis};
 
 use crate::action::CallFailure;
-use crate::backoff::{Backoff, jitter};
+use crate::backoff::{Backoff, jitter, out_of_step};
 use crate::config::{
     MAX_PROBES, PROBE_AGAIN, PROBE_INTERVAL, RING_BACKOFF_MAX, RING_BACKOFF_MIN, STABLE_STREAM,
     TARGET_WINDOW,
 };
+use crate::looks::Looks;
 use crate::stream::StreamId;
 
 /// Names one configured upstream in this process.
@@ -51,8 +52,7 @@ pub enum LastResult {
 pub(crate) struct Upstream {
     pub(crate) address: String,
     pub(crate) since: UnixMillis,
-    /// Who answered at the last refreshes, newest at the end.
-    window: VecDeque<PeerId>,
+    looks: Looks,
     pub(crate) in_flight: usize,
     backoff: Backoff,
     /// A failure is cached until then: no request goes there.
@@ -79,7 +79,7 @@ impl Upstream {
         Self {
             address,
             since,
-            window: VecDeque::with_capacity(TARGET_WINDOW),
+            looks: Looks::default(),
             in_flight: 0,
             backoff: Backoff::default(),
             failed_until: None,
@@ -97,24 +97,18 @@ impl Upstream {
         }
     }
 
-    /// Who answered within the last [`TARGET_WINDOW`] refreshes.
+    /// Who answered at the last looks.
     pub(crate) fn targets(&self) -> BTreeSet<PeerId> {
-        self.window.iter().copied().collect()
+        self.looks.targets()
     }
 
     pub(crate) fn leads_to(&self, peer: &PeerId) -> bool {
-        self.window.contains(peer)
-    }
-
-    pub(crate) fn window_is_full(&self) -> bool {
-        self.window.len() >= TARGET_WINDOW
+        self.looks.contains(peer)
     }
 
     /// Where it led before a restart, until it is reached.
     pub(crate) fn restore(&mut self, targets: impl Iterator<Item = PeerId>) {
-        if self.window.is_empty() {
-            self.window.extend(targets.take(TARGET_WINDOW - 1));
-        }
+        self.looks.restore(targets);
     }
 
     /// What our record says of it.
@@ -138,20 +132,11 @@ impl Upstream {
         self.failed_until.is_some_and(|until| until > now)
     }
 
-    /// It answered, over a new connection (`fresh`, which is a refresh of the join) or one that was there.
+    /// It answered, over a new connection (`fresh`, which is a look at where the address leads) or one that was there.
     pub(crate) fn succeeded(&mut self, now: Duration, peer: PeerId, fresh: bool) {
-        if fresh || self.window.back() != Some(&peer) {
-            let moved =
-                self.window.iter().all(|before| *before != peer) && self.targets().len() == 1;
-            if moved {
-                // A node that was replaced, or an address that is shared: further connections tell, at once.
-                self.recheck = TARGET_WINDOW;
-                self.probe_at = Some(now);
-            }
-            if self.window_is_full() {
-                self.window.pop_front();
-            }
-            self.window.push_back(peer);
+        if (fresh || self.looks.last() != Some(&peer)) && self.looks.add(peer) {
+            self.recheck = TARGET_WINDOW;
+            self.probe_at = Some(now);
         }
         self.backoff.succeed();
         self.failed_until = None;
@@ -203,7 +188,7 @@ impl Upstream {
 
     /// Its address leads back to this node, every time: there is nothing to hear there.
     pub(crate) fn leads_only_to(&self, me: &PeerId) -> bool {
-        self.window_is_full() && self.window.iter().all(|peer| peer == me)
+        self.looks.are_enough() && self.targets().iter().eq([me])
     }
 
     /// A request of ours that went there came back: no recursive request of our own goes there for a while.
@@ -233,10 +218,10 @@ impl Upstream {
         if self.probe_at.is_none_or(|at| at > now) {
             return false;
         }
-        // Those on their way count as answered, so that the window is not filled twice.
-        let full = self.recheck == 0 && self.window.len() + self.probes + 1 >= TARGET_WINDOW;
+        // Those on their way count as answered, so that there are not twice as many.
+        let full = self.recheck == 0 && self.looks.count() + self.probes + 1 >= TARGET_WINDOW;
         self.recheck = self.recheck.saturating_sub(1);
-        let pause = if full { jitter(PROBE_AGAIN, rng) } else { PROBE_INTERVAL };
+        let pause = if full { jitter(PROBE_AGAIN, rng) } else { out_of_step(PROBE_INTERVAL, rng) };
         self.probe_at = Some(now + pause);
         let free = self.probes < MAX_PROBES;
         self.probes += usize::from(free);

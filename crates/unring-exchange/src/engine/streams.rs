@@ -4,7 +4,7 @@ use thiserror::Error;
 use unring_peer::{PeerId, UnverifiedRecord};
 
 use crate::action::{Action, CallFailure};
-use crate::backoff::jitter;
+use crate::backoff::{jitter, out_of_step};
 use crate::book::Introducer;
 use crate::config::{
     MAX_ANONYMOUS_STREAMS, MAX_PUSH_RECORDS, MAX_STREAMS, MAX_STREAMS_PER_CALLER, PROBE_AGAIN,
@@ -76,7 +76,7 @@ impl<V: Verifier> Engine<V> {
             let pause = if state.leads_only_to(&me) {
                 jitter(PROBE_AGAIN, &mut self.rng)
             } else {
-                PROBE_INTERVAL
+                out_of_step(PROBE_INTERVAL, &mut self.rng)
             };
             state.link = Link::Waiting { until: now.mono + pause };
             self.detector.caller_seen(now.mono, &me);

@@ -31,7 +31,7 @@ pub struct UpstreamView {
     pub address: String,
     /// Since when.
     pub since: UnixMillis,
-    /// Who answered there within the last refreshes.
+    /// Who answered there at the last [`TARGET_MEMORY`](crate::config::TARGET_MEMORY) looks.
     pub targets: BTreeSet<PeerId>,
     /// How it is kept up with.
     pub link: Link,

@@ -3,8 +3,10 @@
 mod answers;
 mod book;
 mod deadlines;
+mod looks;
 mod own_record;
 mod records;
+mod rings;
 mod slots;
 mod streams;
 mod support;
