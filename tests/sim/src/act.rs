@@ -57,7 +57,10 @@ impl<V: Verifier + Clone> World<V> {
                 self.assert_persisted(id, &records);
                 self.push(End { party: self.party(id), stream }, records, snapshot_complete);
             }
-            Action::PersistTargets { .. } | Action::BookChanged => {}
+            Action::PersistTargets { address, targets } => {
+                self.nodes[id].targets.insert(address, targets);
+            }
+            Action::BookChanged => {}
             Action::Ring(event) => {
                 self.nodes[id].rings.push(event);
                 let memory = self.nodes[id].engine.as_ref().map(Engine::ring_memory);
@@ -189,9 +192,8 @@ impl<V: Verifier + Clone> World<V> {
     }
 
     fn resolve(&mut self, address: &str) -> Option<NodeId> {
-        if let Some((turn, nodes)) = self.shared.get_mut(address) {
-            *turn += 1;
-            return nodes.get(*turn % nodes.len()).copied();
+        if let Some(balancer) = self.shared.get_mut(address) {
+            return balancer.pick();
         }
         self.nodes.iter().position(|node| node.name == address)
     }

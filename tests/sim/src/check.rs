@@ -17,7 +17,7 @@ impl<V: Verifier + Clone> World<V> {
         {
             for upstream in &node.upstreams {
                 let targets: Vec<_> = match self.shared.get(upstream) {
-                    Some((_, nodes)) => nodes.clone(),
+                    Some(balancer) => balancer.nodes.clone(),
                     None => (0..self.nodes.len())
                         .filter(|to| self.nodes[*to].name == *upstream)
                         .collect(),

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod act;
+mod balancer;
 mod check;
 mod deliver;
 mod faults;

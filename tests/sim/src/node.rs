@@ -1,5 +1,6 @@
 //! One node of the network.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use libp2p_identity::Keypair;
@@ -32,6 +33,7 @@ pub struct Node<V> {
     pub(crate) upstreams: Vec<String>,
     pub(crate) persisted_seq: u64,
     pub(crate) ring_memory: RingMemory<PeerId>,
+    pub(crate) targets: BTreeMap<String, Vec<PeerId>>,
     /// How far its wall clock is behind.
     pub(crate) behind: Duration,
     pub(crate) timer: Option<Duration>,
@@ -80,6 +82,7 @@ impl<V: Verifier + Clone> Node<V> {
         engine.restore_ring_memory(now, self.ring_memory.clone());
         let upstreams = self.upstreams.iter().map(|address| (address.clone(), UnixMillis::new(1)));
         engine.set_upstreams(now, upstreams.collect());
+        engine.restore_targets(now, &self.targets);
         self.engine = Some(engine);
         self.timer = None;
     }

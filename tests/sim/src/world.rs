@@ -9,6 +9,7 @@ use unring_exchange::{
 };
 use unring_peer::{Identity, PeerId, UnixMillis};
 
+use crate::balancer::Balancer;
 use crate::faults::Faults;
 use crate::message::{End, Message, Party, Waiting};
 use crate::node::{Node, NodeId, identity};
@@ -38,8 +39,8 @@ pub struct World<V> {
     pub faults: Faults,
     /// What has been sent.
     pub traffic: Traffic,
-    /// Addresses that lead to several nodes in turn.
-    pub(crate) shared: BTreeMap<String, (usize, Vec<NodeId>)>,
+    /// Addresses that lead to several nodes.
+    pub(crate) shared: BTreeMap<String, Balancer>,
     queue: BinaryHeap<Reverse<(Duration, u64)>>,
     messages: BTreeMap<u64, Message>,
     next: u64,
@@ -132,6 +133,7 @@ impl<V: Verifier + Clone> World<V> {
             upstreams: upstreams.iter().map(|upstream| (*upstream).to_owned()).collect(),
             persisted_seq: 0,
             ring_memory: Default::default(),
+            targets: BTreeMap::new(),
             behind: Duration::ZERO,
             timer: None,
             rings: Vec::new(),
@@ -141,9 +143,9 @@ impl<V: Verifier + Clone> World<V> {
         id
     }
 
-    /// Makes `address` lead to `nodes` in turn, as a load balancer would.
-    pub fn share(&mut self, address: &str, nodes: Vec<NodeId>) {
-        self.shared.insert(address.to_owned(), (0, nodes));
+    /// Makes `address` lead to `nodes`, as a load balancer does: in turn, or at random from a seed.
+    pub fn share(&mut self, address: &str, nodes: Vec<NodeId>, seed: Option<u64>) {
+        self.shared.insert(address.to_owned(), Balancer::new(nodes, seed));
     }
 
     /// Starts a node that is down.
@@ -178,10 +180,20 @@ impl<V: Verifier + Clone> World<V> {
             upstreams.iter().map(|upstream| (*upstream).to_owned()).collect();
     }
 
+    /// Changes the upstreams of a node that runs.
+    pub fn reconfigure(&mut self, id: NodeId, upstreams: &[&str]) {
+        self.set_upstreams(id, upstreams);
+        let now = self.now_of(id);
+        let configured = upstreams.iter().map(|address| ((*address).to_owned(), now.unix));
+        let configured = configured.collect();
+        self.with_engine(id, |engine| engine.set_upstreams(now, configured));
+    }
+
     /// Forgets what a node has on disk, but for its key.
     pub fn lose_disk(&mut self, id: NodeId) {
         self.nodes[id].persisted_seq = 0;
         self.nodes[id].ring_memory = Default::default();
+        self.nodes[id].targets.clear();
     }
 
     /// Sets a node's wall clock back by this much.
