@@ -1,17 +1,20 @@
 //! The witness of a ring: its shortest circuit.
 
-use crate::graph::reversed;
+use crate::{budget::Budget, graph::reversed};
 
 /// The shortest circuit, from its smallest node; among equally short ones the lexicographically least. Empty if there is
 /// none. Time: one breadth-first search per node, cut off at the best length so far.
-pub(crate) fn shortest_circuit(successors: &[Vec<usize>]) -> Vec<usize> {
+///
+/// When the budget is over it is the shortest through the nodes searched from so far. In a strongly connected graph the
+/// search from the first node, which is always finished, finds one.
+pub(crate) fn shortest_circuit(successors: &[Vec<usize>], budget: &mut Budget) -> Vec<usize> {
     let n = successors.len();
     let mut best: Option<(usize, usize)> = None; // (length, smallest node)
     let mut seen_from = vec![usize::MAX; n];
     let mut level = Vec::new();
     let mut next_level = Vec::new();
     for start in 0..n {
-        if best.is_some_and(|(length, _)| length == 2) {
+        if best.is_some_and(|(length, _)| length == 2 || budget.is_over()) {
             break;
         }
         level.clear();
@@ -22,6 +25,10 @@ pub(crate) fn shortest_circuit(successors: &[Vec<usize>]) -> Vec<usize> {
         'search: while !level.is_empty() && best.is_none_or(|(least, _)| length < least) {
             next_level.clear();
             for &node in &level {
+                budget.spend(1 + successors[node].len());
+                if budget.is_over() && best.is_some() {
+                    break 'search;
+                }
                 for &to in &successors[node] {
                     if to == start {
                         best = Some((length, start));

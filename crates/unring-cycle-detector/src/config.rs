@@ -13,7 +13,8 @@ pub const DEFAULT_WARN_INTERVAL: Duration = Duration::from_secs(600);
 pub const DEFAULT_REMINDER_INTERVAL: Duration = Duration::from_secs(3600);
 /// A node whose record expired this long ago is taken out with its joins: a machine that is down overnight keeps its place.
 pub const DEFAULT_FORGET_UNVERIFIED_AFTER: Duration = Duration::from_secs(24 * 3600);
-/// At most one analysis of the graph in this time, however many records arrive (a cold start brings hundreds at once).
+/// At most one analysis of the graph in this time, however many records arrive (a cold start brings hundreds at once). After
+/// a big one longer, in proportion to its work: some 0.1 s after a ring of 1000 nodes, a second at [`DEFAULT_MAX_EDGES`].
 pub const DEFAULT_ANALYSIS_GAP: Duration = Duration::from_millis(100);
 /// Nodes known at once: four times the 1000 servers that a K3s cluster stays far below. At the bound a further node is
 /// refused with [`SetJoinsError::TooManyNodes`](crate::SetJoinsError::TooManyNodes); the local node always fits.

@@ -7,7 +7,7 @@ mod persist;
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    analysis::{Known, circuits_of, rings_of},
+    analysis::{Known, circuits_of, kinds_around, rings_of},
     config::Config,
     model::{Circuits, Event, Join, NodeId, Ring, RingKind, Topology, TopologyNode},
     watch::{Now, Watch},
@@ -15,6 +15,14 @@ use crate::{
 use callers::Callers;
 pub use nodes::SetJoinsError;
 use nodes::{Node, Nodes};
+
+/// Time to the next analysis per step of the last one, from start to start, if that is longer than
+/// [`Config::analysis_gap`]: ten times what a step takes, so that analysing takes a tenth of the time however the joins of
+/// others are made.
+const GAP_NANOS_PER_STEP: u64 = 80;
+/// [`Detector::analyse_now`] waits for nothing while the last analysis took no more steps than this, 2 to 4 ms: as
+/// many as 800 nodes with two joins each and no big ring take. A node or an edge counts as 200 steps.
+pub const MAX_WORK_AT_ONCE: usize = 500_000;
 
 /// What [`Detector::set_joins`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +50,8 @@ pub struct Detector<N> {
     local_known: bool,
     dirty: bool,
     analysed_at: Option<Duration>,
+    /// Of the last analysis, in steps.
+    work: usize,
     polled_at: Duration,
     /// Unix ms at `now == 0`, as of the last poll.
     epoch_unix_ms: u64,
@@ -61,6 +71,7 @@ impl<N: NodeId> Detector<N> {
             local_known: false,
             dirty: false,
             analysed_at: None,
+            work: 0,
             polled_at: Duration::ZERO,
             epoch_unix_ms: 0,
         }
@@ -128,9 +139,10 @@ impl<N: NodeId> Detector<N> {
     }
 
     /// Analyses the graph if it changed, whatever [`Config::analysis_gap`] says: for an answer that has to name the rings of
-    /// joins learned just now. What there is to say waits for the next [`poll`](Self::poll).
+    /// joins learned just now. Only if the last analysis took more than [`MAX_WORK_AT_ONCE`] the gap holds here too, and
+    /// [`rings`](Self::rings) stay as they were. What there is to say waits for the next [`poll`](Self::poll).
     pub fn analyse_now(&mut self, now: Duration) {
-        if self.dirty {
+        if self.dirty && (self.work <= MAX_WORK_AT_ONCE || self.analysis_at() <= now) {
             self.analyse(now);
         }
     }
@@ -174,13 +186,19 @@ impl<N: NodeId> Detector<N> {
     }
 
     fn analysis_at(&self) -> Duration {
-        self.analysed_at.map_or(Duration::ZERO, |at| at + self.config.analysis_gap)
+        let in_proportion = u64::try_from(self.work).map_or(Duration::MAX, |work| {
+            Duration::from_nanos(GAP_NANOS_PER_STEP.saturating_mul(work))
+        });
+        let gap = self.config.analysis_gap.max(in_proportion);
+        self.analysed_at.map_or(Duration::ZERO, |at| at.saturating_add(gap))
     }
 
     fn analyse(&mut self, now: Duration) {
         self.dirty = false;
         self.analysed_at = Some(now);
-        self.rings = rings_of(self.nodes.iter().map(known).collect());
+        let analysis = rings_of(self.nodes.iter().map(known).collect(), Some(&self.config.local));
+        self.rings = analysis.rings;
+        self.work = analysis.work;
         let forgotten = std::mem::take(&mut self.forgotten);
         let mut with_forgotten = None;
         for position in 0..self.watches.len() {
@@ -189,19 +207,15 @@ impl<N: NodeId> Detector<N> {
             if ring.is_none() && self.watches[position].current().is_some() && !forgotten.is_empty()
             {
                 // Would it still be there, had nobody been forgotten?
-                let rings = with_forgotten.get_or_insert_with(|| {
+                let kinds = with_forgotten.get_or_insert_with(|| {
                     let kept = forgotten.iter().filter(|(id, _)| self.nodes.get(id).is_none());
-                    rings_of(
-                        self.nodes
-                            .iter()
-                            .chain(kept)
-                            .collect::<BTreeMap<_, _>>()
-                            .into_iter()
-                            .map(known)
-                            .collect(),
-                    )
+                    let nodes: BTreeMap<_, _> = self.nodes.iter().chain(kept).collect();
+                    let (kinds, work) =
+                        kinds_around(nodes.into_iter().map(known).collect(), &self.config.local);
+                    self.work += work;
+                    kinds
                 });
-                if self.local_ring(kind, rings).is_some() {
+                if kinds.contains(&kind) {
                     self.watches[position].drop_silently(now);
                 }
             }

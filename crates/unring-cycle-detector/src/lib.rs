@@ -16,10 +16,15 @@
 //!
 //! The **cuts** of a plain ring are a feedback arc set: joins without which the plain joins of the ring have no circuit.
 //! Up to [`EXACT_CUT_NODES`] members they are the fewest there can be, above that the result of a local search: none of
-//! them can be put back (with more than 4096 edges that is not tried), but a smaller set may exist. Among sets of equal
-//! size the one with the more recently configured joins is taken. No shared join is ever cut. Cutting never splits the
-//! cluster: were all joins between two parts of a ring cut, those of one direction could be put back without closing a
-//! circuit, so the set was no minimum.
+//! them can be put back, but a smaller set may exist. Among sets of equal size the one with the more recently configured
+//! joins is taken. No shared join is ever cut. Cutting never splits the cluster: were all joins between two parts of a ring
+//! cut, those of one direction could be put back without closing a circuit, so the set was no minimum.
+//!
+//! Others decide how big a ring is, so the work is bounded: [`MAX_RING_STEPS`] for each ring of the local node,
+//! [`MAX_OTHER_RINGS_STEPS`] for all others together. What is found when a bound ends the search is no longer the least,
+//! but the cuts still break every circuit and leave the nodes together, and the witness is a circuit of the ring. The
+//! members of a ring agree on both whatever the bounds, others may show a longer witness and more cuts. The next analysis
+//! waits in proportion to the work of the last, so that a tenth of the time is spent at most.
 //!
 //! # Rules for events
 //!
@@ -29,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 mod analysis;
+mod budget;
 mod circuit;
 mod config;
 mod cuts;
@@ -43,7 +49,7 @@ mod watch;
 mod tests;
 
 pub use crate::{
-    analysis::find_rings,
+    analysis::{MAX_OTHER_RINGS_STEPS, MAX_RING_STEPS, find_rings},
     config::{
         Config, DEFAULT_ANALYSIS_GAP, DEFAULT_FORGET_UNVERIFIED_AFTER, DEFAULT_MAX_CALLERS,
         DEFAULT_MAX_EDGES, DEFAULT_MAX_JOINS_PER_NODE, DEFAULT_MAX_NODES,
@@ -51,7 +57,7 @@ pub use crate::{
         DEFAULT_SETTLE, DEFAULT_SETTLE_MAX, DEFAULT_WARN_INTERVAL,
     },
     cuts::EXACT_CUT_NODES,
-    detector::{Detector, Outcome, SetJoinsError},
+    detector::{Detector, MAX_WORK_AT_ONCE, Outcome, SetJoinsError},
     memory::{RememberedNode, RememberedRing, RingMemory},
     model::{
         Circuits, Cut, Event, Join, NodeId, Ring, RingId, RingKind, Topology, TopologyNode, Voice,

@@ -5,6 +5,8 @@ mod search;
 #[cfg(test)]
 mod tests;
 
+use crate::budget::Budget;
+
 /// Up to this many members the cuts are a true minimum. The dynamic programme visits 2^n subsets: 4096 at 12.
 pub const EXACT_CUT_NODES: usize = 12;
 
@@ -21,12 +23,20 @@ pub(crate) struct Arc {
 
 /// Positions in `arcs` of a feedback arc set of the strongly connected graph `0..n`, ascending.
 ///
-/// `arcs` hold no loops and no pair twice, and must be in [`by_preference`] order.
-pub(crate) fn feedback_arcs(n: usize, arcs: &[Arc]) -> Vec<usize> {
-    if n <= EXACT_CUT_NODES {
+/// `arcs` hold no loops and no pair twice, and must be in [`by_preference`] order. Whatever the budget is, the arcs that are
+/// not cut have no circuit and hold all nodes together.
+pub(crate) fn feedback_arcs(n: usize, arcs: &[Arc], budget: &mut Budget) -> Vec<usize> {
+    if n > EXACT_CUT_NODES {
+        return search::feedback_arcs(n, arcs, budget);
+    }
+    // Each subset is extended by each node that is not in it, half of them on average.
+    let steps = (n + arcs.len()) << n >> 1;
+    if steps <= budget.left() {
+        budget.spend(steps);
         exact::feedback_arcs(n, arcs)
     } else {
-        search::feedback_arcs(n, arcs)
+        budget.spend(budget.left() + 1);
+        search::depth_first(n, arcs)
     }
 }
 

@@ -2,36 +2,66 @@
 //!
 //! Everything is decided by ids, weights and ages, so each node that knows the same joins gets the same cuts.
 
-use super::{Arc, is_better};
+use std::{cmp::Reverse, collections::BinaryHeap};
 
-/// Above this many arcs the steps whose time grows with the square of the arcs are left out: tens of milliseconds.
-pub(super) const REFINE_MAX_ARCS: usize = 4096;
-/// Arcs are exchanged if (arcs cut) * (arcs), which is what one pass costs, is at most this: a circle of any size, a mesh of
-/// up to 38. In a denser ring the age of so many cuts says little.
-const EXCHANGE_MAX_STEPS: usize = 1_000_000;
+use super::{Arc, is_better};
+use crate::budget::Budget;
+
 /// Passes of each improvement. Each pass that changes anything makes the set strictly better; most graphs need two or three.
 const MAX_PASSES: usize = 8;
+/// Steps per node and arc of the order by degree: an entry in a heap takes as long as looking at this many arcs.
+const HEAP_STEPS: usize = 16;
+/// Places that a node passes when it moves take less time than arcs: memory is moved in a row.
+const PLACES_PER_STEP: usize = 2;
 
-pub(super) fn feedback_arcs(n: usize, arcs: &[Arc]) -> Vec<usize> {
-    feedback_arcs_refined_up_to(n, arcs, REFINE_MAX_ARCS)
+/// As good as the budget allows; with none at all what [`depth_first`] finds.
+pub(super) fn feedback_arcs(n: usize, arcs: &[Arc], budget: &mut Budget) -> Vec<usize> {
+    let graph = Graph::new(n, arcs);
+    let mut best = graph.by_degree(budget);
+    // The order by age looks for a way once per arc, of which half is walked on average: not begun if that is too much.
+    let by_age_steps = arcs.len().saturating_mul(n + arcs.len()) / 2;
+    if by_age_steps <= budget.left()
+        && let Some(second) = graph.by_age(budget)
+        && best.as_ref().is_none_or(|first| is_better(arcs, &second, first))
+    {
+        best = Some(second);
+    }
+    match best {
+        Some(best) if !budget.is_over() => best,
+        best => {
+            let other = depth_first(n, arcs);
+            best.filter(|best| !is_better(arcs, &other, best)).unwrap_or(other)
+        }
+    }
 }
 
-pub(super) fn feedback_arcs_refined_up_to(
-    n: usize,
-    arcs: &[Arc],
-    refine_max_arcs: usize,
-) -> Vec<usize> {
+/// The arcs that point back in a depth-first search, in linear time. It starts where the newest arc leads and follows the
+/// oldest arcs first, so that a circle loses its newest arc. The arcs it walks stay, and they reach every node.
+pub(super) fn depth_first(n: usize, arcs: &[Arc]) -> Vec<usize> {
     let graph = Graph::new(n, arcs);
-    let mut by_degree = graph.order_by_degree();
-    graph.improve(&mut by_degree);
-    if arcs.len() > refine_max_arcs {
-        return graph.back_arcs(&by_degree);
+    let mut seen = vec![false; n];
+    let mut finished = Vec::with_capacity(n);
+    let root = arcs.first().map_or(0, |arc| arc.to);
+    // The graph is strongly connected; the other starts only make sure that the order is complete.
+    for start in std::iter::once(root).chain(0..n) {
+        if start >= n || std::mem::replace(&mut seen[start], true) {
+            continue;
+        }
+        let mut way = vec![(start, graph.outgoing[start].iter().rev())];
+        while let Some((node, arcs_left)) = way.last_mut() {
+            let Some(&position) = arcs_left.next() else {
+                finished.push(*node);
+                way.pop();
+                continue;
+            };
+            let to = arcs[position].to;
+            if !std::mem::replace(&mut seen[to], true) {
+                way.push((to, graph.outgoing[to].iter().rev()));
+            }
+        }
     }
-    let mut by_age = graph.order_by_age();
-    graph.improve(&mut by_age);
-    let first = graph.refine(&graph.back_arcs(&by_degree));
-    let second = graph.refine(&graph.back_arcs(&by_age));
-    if is_better(arcs, &second, &first) { second } else { first }
+    finished.reverse();
+    graph.back_arcs(&finished)
 }
 
 pub(super) struct Graph<'a> {
@@ -56,8 +86,24 @@ impl<'a> Graph<'a> {
         self.outgoing.len()
     }
 
+    /// `None` if the budget did not suffice for an order that holds the nodes together.
+    fn by_degree(&self, budget: &mut Budget) -> Option<Vec<usize>> {
+        if !budget.spend(HEAP_STEPS * (self.n() + self.arcs.len())) {
+            return None;
+        }
+        let mut order = self.order_by_degree();
+        self.improve(&mut order, budget).then(|| self.refine(&self.back_arcs(&order), budget))
+    }
+
+    /// As [`by_degree`](Self::by_degree).
+    fn by_age(&self, budget: &mut Budget) -> Option<Vec<usize>> {
+        let mut order = self.order_by_age(budget)?;
+        self.improve(&mut order, budget).then(|| self.refine(&self.back_arcs(&order), budget))
+    }
+
     /// Sources to the front, sinks to the back, else the node with the greatest surplus of outgoing weight to the front
-    /// (Eades, Lin and Smyth 1993, "A fast and effective heuristic for the feedback arc set problem").
+    /// (Eades, Lin and Smyth 1993, "A fast and effective heuristic for the feedback arc set problem"). Of equals the
+    /// smallest comes first.
     fn order_by_degree(&self) -> Vec<usize> {
         let weight = |positions: &[usize]| {
             positions.iter().map(|&position| self.arcs[position].weight).sum::<usize>()
@@ -65,30 +111,56 @@ impl<'a> Graph<'a> {
         let mut out: Vec<usize> = self.outgoing.iter().map(|positions| weight(positions)).collect();
         let mut into: Vec<usize> =
             self.incoming.iter().map(|positions| weight(positions)).collect();
-        let mut left: Vec<usize> = (0..self.n()).collect();
+        // A surplus may be negative; comparing out + (half of all - in) avoids signs.
+        let surplus = |out: usize, into: usize| out + usize::MAX / 2 - into;
+        let mut is_left = vec![true; self.n()];
+        let all = || (0..self.n()).map(Reverse);
+        let mut sinks: BinaryHeap<_> = all().filter(|node| out[node.0] == 0).collect();
+        let mut sources: BinaryHeap<_> = all().filter(|node| into[node.0] == 0).collect();
+        // Entries whose surplus has changed since stay behind and are passed over.
+        let mut others: BinaryHeap<_> =
+            all().map(|node| (surplus(out[node.0], into[node.0]), node)).collect();
         let (mut front, mut back) = (Vec::new(), Vec::new());
-        while !left.is_empty() {
-            let sink = left.iter().position(|&node| out[node] == 0);
-            let chosen = sink
-                .or_else(|| left.iter().position(|&node| into[node] == 0))
-                .or_else(|| {
-                    // A surplus may be negative; comparing out + (total - in) avoids signs. The first of equals wins.
-                    let most =
-                        left.iter().map(|&node| out[node] + usize::MAX / 2 - into[node]).max()?;
-                    left.iter().position(|&node| out[node] + usize::MAX / 2 - into[node] == most)
-                })
-                .unwrap_or(0);
-            let node = left.remove(chosen);
-            if sink.is_some() {
+        while front.len() + back.len() < self.n() {
+            let (node, is_sink) = if let Some(Reverse(node)) = sinks.pop() {
+                (node, true)
+            } else if let Some(Reverse(node)) = sources.pop() {
+                (node, false)
+            } else if let Some((then, Reverse(node))) = others.pop() {
+                if then != surplus(out[node], into[node]) {
+                    continue;
+                }
+                (node, false)
+            } else {
+                break;
+            };
+            if !std::mem::replace(&mut is_left[node], false) {
+                continue;
+            }
+            if is_sink {
                 back.push(node)
             } else {
                 front.push(node)
             }
             for &position in &self.outgoing[node] {
-                into[self.arcs[position].to] -= self.arcs[position].weight;
+                let Arc { to, weight, .. } = self.arcs[position];
+                into[to] -= weight;
+                if is_left[to] {
+                    others.push((surplus(out[to], into[to]), Reverse(to)));
+                    if into[to] == 0 {
+                        sources.push(Reverse(to));
+                    }
+                }
             }
             for &position in &self.incoming[node] {
-                out[self.arcs[position].from] -= self.arcs[position].weight;
+                let Arc { from, weight, .. } = self.arcs[position];
+                out[from] -= weight;
+                if is_left[from] {
+                    others.push((surplus(out[from], into[from]), Reverse(from)));
+                    if out[from] == 0 {
+                        sinks.push(Reverse(from));
+                    }
+                }
             }
         }
         back.reverse();
@@ -97,30 +169,46 @@ impl<'a> Graph<'a> {
     }
 
     /// The arcs put in from the oldest on, without those that would close a circuit; then any order that fits them.
-    fn order_by_age(&self) -> Vec<usize> {
+    fn order_by_age(&self, budget: &mut Budget) -> Option<Vec<usize>> {
         let mut cut = vec![true; self.arcs.len()];
         for (position, arc) in self.arcs.iter().enumerate().rev() {
-            cut[position] = self.reachable(arc.to, &cut, Direction::Forward)[arc.from];
+            cut[position] = self.reachable(arc.to, &cut, Direction::Forward, budget)[arc.from];
+            if budget.is_over() {
+                return None;
+            }
         }
-        self.topological_order(&cut)
+        Some(self.topological_order(&cut))
     }
 
     /// Moves single nodes to where the fewest arcs point back, and then joins parts that have no forward arc between them.
-    fn improve(&self, order: &mut Vec<usize>) {
+    /// `false` if the budget did not suffice for that.
+    fn improve(&self, order: &mut Vec<usize>, budget: &mut Budget) -> bool {
+        // Half of it, for there is more to do with the order.
+        let mut moves = Budget::new(budget.left() / 2);
         let mut place = places(order);
-        for _ in 0..MAX_PASSES {
+        'passes: for _ in 0..MAX_PASSES {
             let mut moved = false;
             for node in 0..self.n() {
-                moved |= self.move_to_best_place(node, order, &mut place);
+                moved |= self.move_to_best_place(node, order, &mut place, &mut moves);
+                if moves.is_over() {
+                    break 'passes;
+                }
             }
             if !moved {
                 break;
             }
         }
-        self.join_parts(order);
+        budget.spend(moves.spent());
+        self.join_parts(order, budget)
     }
 
-    fn move_to_best_place(&self, node: usize, order: &mut [usize], place: &mut [usize]) -> bool {
+    fn move_to_best_place(
+        &self,
+        node: usize,
+        order: &mut [usize],
+        place: &mut [usize],
+        budget: &mut Budget,
+    ) -> bool {
         // (place of the neighbour, weight of arcs to it, weight of arcs from it), from the front on.
         let mut neighbours: Vec<(usize, usize, usize)> = Vec::new();
         neighbours.extend(
@@ -130,6 +218,7 @@ impl<'a> Graph<'a> {
             self.incoming[node].iter().map(|&p| (place[self.arcs[p].from], 0, self.arcs[p].weight)),
         );
         neighbours.sort_unstable();
+        budget.spend(1 + 4 * neighbours.len());
         let here = place[node];
         // At the very front every arc into the node points back; passing a neighbour changes that.
         let mut cost: usize = neighbours.iter().map(|&(_, _, from)| from).sum();
@@ -148,6 +237,7 @@ impl<'a> Graph<'a> {
             return false;
         }
         let target = best.1;
+        budget.spend(target.abs_diff(here) / PLACES_PER_STEP);
         if target < here {
             order[target..=here].rotate_right(1);
         } else {
@@ -161,8 +251,12 @@ impl<'a> Graph<'a> {
 
     /// Makes the forward arcs connect all nodes. Where they do not, the parts are written one after the other: arcs between
     /// parts, which all pointed back, now point forward from an earlier part, and none inside a part changes.
-    pub(super) fn join_parts(&self, order: &mut Vec<usize>) {
+    /// `false` if the budget ended before: parts may become one at a time.
+    pub(super) fn join_parts(&self, order: &mut Vec<usize>, budget: &mut Budget) -> bool {
         loop {
+            if !budget.spend(3 * (self.n() + self.arcs.len())) {
+                return false;
+            }
             let place = places(order);
             let mut part: Vec<usize> = (0..self.n()).collect();
             for arc in self.arcs.iter().filter(|arc| place[arc.from] < place[arc.to]) {
@@ -180,7 +274,7 @@ impl<'a> Graph<'a> {
                 parts[index_of[root]].1.push(node);
             }
             if parts.len() <= 1 {
-                return;
+                return true;
             }
             *order = parts.into_iter().flat_map(|(_, nodes)| nodes).collect();
         }
@@ -194,26 +288,38 @@ impl<'a> Graph<'a> {
     }
 
     /// Takes arcs out of the set that need not be cut, and exchanges arcs for newer or lighter ones, from the oldest on.
-    fn refine(&self, set: &[usize]) -> Vec<usize> {
+    /// If the budget ends before that is known to leave the nodes together, the set stays as it was.
+    fn refine(&self, set: &[usize], budget: &mut Budget) -> Vec<usize> {
         let mut cut = vec![false; self.arcs.len()];
         for &position in set {
             cut[position] = true;
         }
-        let passes = if set.len() * self.arcs.len() <= EXCHANGE_MAX_STEPS { MAX_PASSES } else { 0 };
-        for _ in 0..passes {
+        // Half of it, for an exchange may leave arcs in the set that need not be there.
+        let mut exchanges = Budget::new(budget.left() / 2);
+        'passes: for _ in 0..MAX_PASSES {
             let mut changed = false;
             for position in (0..self.arcs.len()).rev() {
                 if cut[position] {
-                    changed |= self.put_back_or_exchange(position, &mut cut);
+                    if exchanges.is_over() {
+                        break 'passes;
+                    }
+                    changed |= self.put_back_or_exchange(position, &mut cut, &mut exchanges);
                 }
             }
             if !changed {
                 break;
             }
         }
+        budget.spend(exchanges.spent());
         for position in (0..self.arcs.len()).rev() {
             let arc = self.arcs[position];
-            if cut[position] && !self.reachable(arc.to, &cut, Direction::Forward)[arc.from] {
+            if !cut[position] {
+                continue;
+            }
+            if budget.is_over() {
+                return set.to_vec();
+            }
+            if !self.reachable(arc.to, &cut, Direction::Forward, budget)[arc.from] {
                 cut[position] = false;
             }
         }
@@ -222,14 +328,16 @@ impl<'a> Graph<'a> {
 
     /// One arc of the set: not cut if that closes no circuit, else exchanged for the best arc that all circuits through it
     /// have in common.
-    fn put_back_or_exchange(&self, position: usize, cut: &mut [bool]) -> bool {
+    fn put_back_or_exchange(&self, position: usize, cut: &mut [bool], budget: &mut Budget) -> bool {
         let arc = self.arcs[position];
-        let after = self.reachable(arc.to, cut, Direction::Forward);
+        let after = self.reachable(arc.to, cut, Direction::Forward, budget);
         if !after[arc.from] {
             cut[position] = false;
             return true;
         }
-        let before = self.reachable(arc.from, cut, Direction::Backward);
+        let before = self.reachable(arc.from, cut, Direction::Backward, budget);
+        // The order, the crossings, and the arcs twice.
+        budget.spend(2 * self.n() + 3 * self.arcs.len());
         let on_path = |node: usize| after[node] && before[node];
         let inner: Vec<usize> = (0..self.arcs.len())
             .filter(|&other| {
@@ -260,7 +368,13 @@ impl<'a> Graph<'a> {
         }
     }
 
-    fn reachable(&self, start: usize, cut: &[bool], direction: Direction) -> Vec<bool> {
+    fn reachable(
+        &self,
+        start: usize,
+        cut: &[bool],
+        direction: Direction,
+        budget: &mut Budget,
+    ) -> Vec<bool> {
         let mut seen = vec![false; self.n()];
         seen[start] = true;
         let mut stack = vec![start];
@@ -269,6 +383,7 @@ impl<'a> Graph<'a> {
                 Direction::Forward => &self.outgoing[node],
                 Direction::Backward => &self.incoming[node],
             };
+            budget.spend(1 + positions.len());
             for &position in positions {
                 let next = match direction {
                     Direction::Forward => self.arcs[position].to,

@@ -5,7 +5,13 @@ use proptest::{
     test_runner::{Config as RunnerConfig, RngSeed},
 };
 
-use super::{Arc, by_preference, exact, search};
+use super::{Arc, by_preference, exact, feedback_arcs, search};
+use crate::budget::Budget;
+
+/// With more steps than such a graph takes.
+fn searched(n: usize, arcs: &[Arc]) -> Vec<usize> {
+    search::feedback_arcs(n, arcs, &mut Budget::new(100_000_000))
+}
 
 /// A strongly connected graph: a circle through all nodes in a shuffled order, and random arcs.
 fn any_ring(nodes: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = (usize, Vec<Arc>)> {
@@ -64,7 +70,7 @@ proptest! {
 
     #[test]
     fn the_search_cuts_every_circuit_and_nothing_in_vain((n, arcs) in any_ring(2..=40)) {
-        let cut = search::feedback_arcs(n, &arcs);
+        let cut = searched(n, &arcs);
         prop_assert!(is_acyclic(n, &arcs, &cut));
         prop_assert!(is_connected(n, &arcs, &cut));
         for at in 0..cut.len() {
@@ -75,15 +81,18 @@ proptest! {
     }
 
     #[test]
-    fn a_graph_too_big_to_refine_still_holds_together((n, arcs) in any_ring(2..=40)) {
-        let cut = search::feedback_arcs_refined_up_to(n, &arcs, 0);
+    fn a_search_that_is_broken_off_still_holds_the_ring_together(
+        (n, arcs) in any_ring(2..=40),
+        steps in prop_oneof![Just(0), 0..20_000_usize, 0..500_000_usize],
+    ) {
+        let cut = feedback_arcs(n, &arcs, &mut Budget::new(steps));
         prop_assert!(is_acyclic(n, &arcs, &cut));
         prop_assert!(is_connected(n, &arcs, &cut));
     }
 
     #[test]
     fn the_search_is_never_better_than_the_exact_method((n, arcs) in any_ring(2..=8)) {
-        let (least, found) = (exact::feedback_arcs(n, &arcs), search::feedback_arcs(n, &arcs));
+        let (least, found) = (exact::feedback_arcs(n, &arcs), searched(n, &arcs));
         prop_assert!(is_acyclic(n, &arcs, &least));
         prop_assert!((weight(&arcs, &least), &least) <= (weight(&arcs, &found), &found));
     }
@@ -97,7 +106,7 @@ fn an_order_without_forward_arcs_between_two_parts_is_mended() {
     let graph = search::Graph::new(4, &arcs);
     let mut order = vec![0, 2, 1, 3];
     assert!(!is_connected(4, &arcs, &graph.back_arcs(&order)), "only 0 -> 1 and 2 -> 3 are left");
-    graph.join_parts(&mut order);
+    assert!(graph.join_parts(&mut order, &mut Budget::new(1000)));
     assert_eq!(order, [0, 1, 2, 3]);
     assert!(is_connected(4, &arcs, &graph.back_arcs(&order)));
 }
@@ -111,7 +120,8 @@ fn a_big_plain_circle_loses_its_newest_join() {
                 .map(|at| Arc { from: at, to: (at + 1) % n, weight: 1, since: since(at) })
                 .collect();
             by_preference(&mut arcs);
-            assert_eq!(search::feedback_arcs(n, &arcs), [0], "{n} nodes, newest {newest}");
+            assert_eq!(searched(n, &arcs), [0], "{n} nodes, newest {newest}");
+            assert_eq!(search::depth_first(n, &arcs), [0], "{n} nodes, newest {newest}");
         }
     }
 }
@@ -125,10 +135,10 @@ fn the_search_is_close_to_the_least() {
     let (mut least, mut found, mut same) = (0, 0, 0);
     for _ in 0..300 {
         let (n, arcs) = any_ring(9..=12).new_tree(&mut runner).unwrap().current();
-        let (exact, searched) = (exact::feedback_arcs(n, &arcs), search::feedback_arcs(n, &arcs));
+        let (exact, found_here) = (exact::feedback_arcs(n, &arcs), searched(n, &arcs));
         least += weight(&arcs, &exact);
-        found += weight(&arcs, &searched);
-        same += usize::from(exact == searched);
+        found += weight(&arcs, &found_here);
+        same += usize::from(exact == found_here);
     }
     assert_eq!((least, found, same), (1447, 1478, 235));
 }

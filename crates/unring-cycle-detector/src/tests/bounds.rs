@@ -159,3 +159,50 @@ fn a_restored_memory_keeps_the_bounds() {
     let known: BTreeSet<u32> = other.topology().nodes.iter().map(|node| node.id).collect();
     assert_eq!(known, BTreeSet::from([1, 2]));
 }
+
+/// Sets a circle of `nodes` in which each has `extra` further joins.
+fn tangle(detector: &mut Detector<u32>, nodes: u32, extra: u32) {
+    for node in 0..nodes {
+        let far = (0..extra).map(|at| join(&[(node * 7 + at * 331 + 5) % nodes]));
+        let joins = far.chain([join(&[(node + 1) % nodes])]).collect();
+        detector.set_joins(NOW, node, String::new(), joins).unwrap();
+    }
+}
+
+#[test]
+fn after_much_work_the_next_analysis_waits_longer_and_cannot_be_forced() {
+    let mut detector = Detector::new(Config::new(1));
+    tangle(&mut detector, 1000, 2);
+    detector.analyse_now(NOW);
+    assert_eq!(detector.rings().iter().filter(|ring| ring.members.len() == 1000).count(), 1);
+    detector.set_joins(NOW, 3, String::new(), vec![]).unwrap();
+    let next = detector.next_wake().unwrap();
+    // 4000 nodes and edges count as 200 steps each, and the search has not more than twice its bound.
+    assert!(next > Duration::from_nanos(80 * 200 * 3990), "{next:?}");
+    assert!(next < Duration::from_nanos(80 * (200 * 4000 + 2 * 410_000)), "{next:?}");
+    let before = next - Duration::from_millis(1);
+    detector.analyse_now(before);
+    detector.poll(before, 0);
+    assert!(detector.rings().iter().any(|ring| ring.members.len() == 1000), "as before");
+    detector.analyse_now(next);
+    assert!(detector.rings().iter().all(|ring| ring.members.len() < 1000));
+}
+
+#[test]
+fn rings_of_others_share_one_bound() {
+    let mut detector = Detector::new(Config::new(5000));
+    for node in 0..3000 {
+        let mesh = node / 12 * 12;
+        let joins = (mesh..mesh + 12).filter(|to| *to != node).map(|to| join(&[to])).collect();
+        detector.set_joins(NOW, node, String::new(), joins).unwrap();
+    }
+    detector.poll(NOW, 0);
+    assert_eq!(detector.rings().len(), 250);
+    for ring in detector.rings() {
+        assert_eq!((ring.witness.len(), ring.cuts.len()), (2, 66), "half of the joins of a mesh");
+    }
+    detector.forget(NOW, &0);
+    let next = detector.next_wake().unwrap();
+    let read = Duration::from_nanos(80 * 200 * 36_000);
+    assert!(next > read && next < read + Duration::from_millis(100), "{next:?}");
+}
