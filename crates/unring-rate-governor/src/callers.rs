@@ -1,19 +1,24 @@
 //! The accounts of callers, at most so many.
 
-use std::hash::Hash;
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dashmap::DashMap;
-use dashmap::Entry;
+use parking_lot::RwLock;
 
 use crate::bucket::Slot;
+
+/// Parts of the map with a lock each: more than the threads that a node serves with, so that they seldom meet.
+const SHARDS: usize = 16;
 
 /// An account for each caller up to the cap, and one for everyone else.
 #[derive(Debug)]
 pub(crate) struct Callers<K: Hash + Eq> {
-    accounts: DashMap<K, Slot>,
+    shards: [RwLock<HashMap<K, Slot>>; SHARDS],
+    /// Keyed at random: callers choose their ids.
+    hasher: RandomState,
     /// Places taken; taken before an account is made, so that the map never passes the cap.
     tracked: AtomicUsize,
     cap: NonZeroUsize,
@@ -23,29 +28,35 @@ pub(crate) struct Callers<K: Hash + Eq> {
 impl<K: Hash + Eq + Clone> Callers<K> {
     pub(crate) fn new(cap: NonZeroUsize) -> Self {
         Self {
-            accounts: DashMap::new(),
+            shards: [(); SHARDS].map(|()| RwLock::default()),
+            hasher: RandomState::new(),
             tracked: AtomicUsize::new(0),
             cap,
             everyone_else: Slot::default(),
         }
     }
 
+    fn shard(&self, caller: &K) -> &RwLock<HashMap<K, Slot>> {
+        #[expect(clippy::cast_possible_truncation, reason = "which bits are used does not matter")]
+        let hash = self.hasher.hash_one(caller) as usize;
+        &self.shards[hash % SHARDS]
+    }
+
     /// The caller's account, made if need be and possible, else everyone else's. No lock is held when it returns.
     pub(crate) fn slot(&self, caller: &K) -> Slot {
-        if let Some(slot) = self.accounts.get(caller) {
+        let shard = self.shard(caller);
+        if let Some(slot) = shard.read().get(caller) {
+            return slot.clone();
+        }
+        let mut accounts = shard.write();
+        if let Some(slot) = accounts.get(caller) {
             return slot.clone();
         }
         let place = |tracked: usize| (tracked < self.cap.get()).then_some(tracked + 1);
         if self.tracked.fetch_update(Ordering::Relaxed, Ordering::Relaxed, place).is_err() {
             return self.everyone_else.clone();
         }
-        match self.accounts.entry(caller.clone()) {
-            Entry::Vacant(entry) => entry.insert(Slot::default()).clone(),
-            Entry::Occupied(entry) => {
-                self.tracked.fetch_sub(1, Ordering::Relaxed);
-                entry.get().clone()
-            }
-        }
+        accounts.entry(caller.clone()).or_default().clone()
     }
 
     pub(crate) fn is_everyone_else(&self, slot: &Slot) -> bool {
@@ -59,16 +70,15 @@ impl<K: Hash + Eq + Clone> Callers<K> {
     /// Drops the accounts that `spent` says are as good as new, and gives the memory back. Returns how many.
     pub(crate) fn sweep(&self, spent: impl Fn(&Slot) -> bool) -> usize {
         let mut dropped = 0;
-        self.accounts.retain(|_, slot| {
+        for shard in &self.shards {
+            let mut accounts = shard.write();
+            let before = accounts.len();
             // An account that a request holds at this moment is about to be charged.
-            let keep = Arc::strong_count(&slot.0) > 1 || !spent(slot);
-            if !keep {
-                dropped += 1;
-                self.tracked.fetch_sub(1, Ordering::Relaxed);
-            }
-            keep
-        });
-        self.accounts.shrink_to_fit();
+            accounts.retain(|_, slot| Arc::strong_count(&slot.0) > 1 || !spent(slot));
+            accounts.shrink_to_fit();
+            dropped += before - accounts.len();
+        }
+        self.tracked.fetch_sub(dropped, Ordering::Relaxed);
         dropped
     }
 }
