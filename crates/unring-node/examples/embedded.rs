@@ -34,8 +34,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("gRPC     https://{}", node.grpc_address());
     println!("status   http://{}/statusz", node.admin_address());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime
-        .block_on(node.run(async move { tokio::time::sleep(Duration::from_secs(seconds)).await }))?;
+    runtime.block_on(
+        node.run(async move { tokio::time::sleep(Duration::from_secs(seconds)).await }),
+    )?;
     println!("drained");
     Ok(())
 }

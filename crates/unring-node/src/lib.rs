@@ -8,6 +8,7 @@ pub mod config;
 pub mod database;
 pub mod errors;
 mod exchange;
+mod files;
 pub mod identity;
 pub mod log;
 mod node;

@@ -1,5 +1,6 @@
 //! Metrics, health and status, in plain HTTP on a runtime of its own: it answers when P2P work does not.
 
+mod bounded;
 mod metrics;
 mod status;
 
@@ -15,9 +16,13 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::bounded::Bounded;
 use crate::errors::chain;
 use crate::log::NODE;
 use crate::node::Parts;
+
+/// Connections at once. Further ones wait in the system's queue: monitoring needs one or two.
+const MAX_CONNECTIONS: usize = 64;
 
 /// Time that the P2P runtime has to show that it is alive.
 const ALIVE: Duration = Duration::from_secs(1);
@@ -35,7 +40,7 @@ pub(crate) async fn serve(
         .route("/statusz", get(statusz))
         .with_state(parts);
     let served = async {
-        let listener = TcpListener::from_std(listener)?;
+        let listener = Bounded::new(TcpListener::from_std(listener)?, MAX_CONNECTIONS);
         axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await
     };
     if let Err(error) = served.await {

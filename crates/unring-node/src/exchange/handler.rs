@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::stream::BoxStream;
 use tokio::sync::oneshot;
-use unring_cycle_detector::Topology;
+use unring_cycle_detector::{Ring, Topology};
 use unring_exchange::{Admission, Answer, Disposition, InboundId, Request, Scope};
 use unring_peer::PeerId;
 use unring_peer_addr::{Caller, Handler, Refusal, Reply, WatchBatch, WatchOpen, WatchUpdate};
@@ -21,6 +21,33 @@ const RECURSIVE_COST: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
 /// Records on a stream that cost as much as an answer from the book: each may need a signature to be checked.
 const RECORDS_PER_UNIT: usize = 4;
+
+/// Members and cuts of all rings that an answer names. Whoever wants all of a bigger graph asks for the topology.
+const ANSWER_RING_ENTRIES: usize = 512;
+
+/// Cuts of one ring that an answer names, newest first.
+const ANSWER_CUTS: usize = 16;
+
+/// Rings for an answer: those of this node first, as many as fit.
+fn short_rings(rings: &[Ring<PeerId>], me: &PeerId) -> Vec<Ring<PeerId>> {
+    let (mine, others): (Vec<_>, Vec<_>) = rings.iter().partition(|ring| ring.members.contains(me));
+    let mut room = ANSWER_RING_ENTRIES;
+    let mut short = Vec::new();
+    for ring in mine.into_iter().chain(others) {
+        let cuts = ring.cuts.len().min(ANSWER_CUTS);
+        let Some(left) = room.checked_sub(ring.members.len() + cuts) else { continue };
+        room = left;
+        short.push(Ring {
+            id: ring.id,
+            kind: ring.kind,
+            members: ring.members.clone(),
+            witness: ring.witness.clone(),
+            cuts: ring.cuts[..cuts].to_vec(),
+            unverified: ring.unverified,
+        });
+    }
+    short
+}
 
 /// Who is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,10 +96,10 @@ impl NodeHandler {
     }
 
     fn reply(&self, answer: Answer) -> Reply {
-        self.exchange.read(|engine, _| Reply {
-            answer,
-            rings: engine.rings().to_vec(),
-            names: engine.ring_names(),
+        self.exchange.read(|engine, _| {
+            let rings = short_rings(engine.rings(), &engine.me());
+            let names = engine.names(rings.iter().flat_map(|ring| &ring.members));
+            Reply { answer, rings, names }
         })
     }
 }

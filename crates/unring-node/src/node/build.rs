@@ -54,6 +54,7 @@ impl Node {
     /// # Errors
     /// The first thing that is missing; nothing keeps running then.
     pub fn build(config: Config, log: Arc<LogCounters>) -> Result<Self, BuildError> {
+        crate::files::make_room(&config.limits);
         let identity = identity::load_or_create(&config.data_dir)?;
         let database = Database::open(&config.data_dir)?;
         let grpc = listen("the gRPC service", config.listen.grpc, "listen.grpc")?;
