@@ -34,6 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     server1.set_peers(vec![WantedPeer {
         peer: server2.peer_id(),
         addresses: server2.listen_addresses(),
+        hearsay: false,
     }]);
     while let Some(event) = events.recv().await {
         println!("server1: {event:?}");

@@ -31,6 +31,15 @@ pub const PING_TIMEOUT: Duration = Duration::from_secs(10);
 pub const MAX_DIALS_IN_FLIGHT: usize = 8;
 /// Addresses kept of one peer, in the order given; further ones are skipped. A node has few interfaces.
 pub const MAX_ADDRESSES_PER_PEER: usize = 8;
+/// Dials in a row that fail until a peer makes room for one that waits for a place: with peers connected about half a
+/// minute of trying, longer than a node takes to restart.
+pub const FAILURES_TO_GIVE_UP: u32 = 5;
+/// Of the places, and of the dials at once, that corroborated peers contend for, hearsay has one in so many: enough
+/// that peers which call and are never there cannot keep honest hearsay out, and no more, since it is free to make.
+pub const HEARSAY_SHARE: usize = 4;
+/// Hearsay peers are given places at once as often as there are places, and from then on one in this time: a list of
+/// peers that do not exist must not make this node dial the addresses in it as fast as it can.
+pub const HEARSAY_GAP: Duration = Duration::from_secs(1);
 /// Peers whose connections are kept alive; further ones are left out, see [`crate::Dialer::set_wanted`].
 pub const MAX_KNOWN_PEERS: usize = 8192;
 /// Addresses to listen on, and addresses to announce; more is a typed error at the start.
@@ -159,4 +168,6 @@ pub struct WantedPeer {
     pub peer: PeerId,
     /// Where it may be; only `/ip4|ip6/ADDRESS/tcp/PORT`, with or without its own `/p2p/ID`, is used.
     pub addresses: Vec<Multiaddr>,
+    /// Known only from another node. `false`: it called us itself, is our upstream or is otherwise corroborated.
+    pub hearsay: bool,
 }

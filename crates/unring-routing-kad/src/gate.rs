@@ -103,6 +103,11 @@ impl Gate {
         }
     }
 
+    /// Replaces the chosen peers among the wanted ones.
+    pub(crate) fn set_chosen(&mut self, chosen: BTreeSet<PeerId>) {
+        self.chosen = chosen;
+    }
+
     /// Established connections.
     pub(crate) fn established(&self) -> usize {
         self.established.len()

@@ -3,6 +3,7 @@
 
 mod address;
 mod bind;
+mod choice;
 mod config;
 mod dialer;
 mod failure;

@@ -118,6 +118,9 @@ impl Network {
     }
 
     fn dial_due(&mut self) {
+        if let Some(chosen) = self.dialer.take_changed() {
+            self.swarm.behaviour_mut().gate.set_chosen(chosen);
+        }
         for Dial { peer, addresses } in self.dialer.poll(Instant::now()) {
             self.outlets.gauges.dials.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%peer, ?addresses, "dialling");

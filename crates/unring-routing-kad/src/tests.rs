@@ -1,3 +1,4 @@
 mod dialer;
 mod gate;
+mod hearsay;
 mod network;

@@ -26,7 +26,7 @@ fn address(n: u16) -> Multiaddr {
 }
 
 fn wanted(peer: PeerId, ports: impl IntoIterator<Item = u16>) -> WantedPeer {
-    WantedPeer { peer, addresses: ports.into_iter().map(address).collect() }
+    WantedPeer { peer, addresses: ports.into_iter().map(address).collect(), hearsay: false }
 }
 
 fn config(max_connections: u32) -> DialConfig {
@@ -203,8 +203,8 @@ fn unusable_addresses_and_the_local_peer_are_skipped_and_counted() {
     let mut dialer = dialer(local);
     let mut mixed = wanted(peer, (0..20).chain(0..20));
     mixed.addresses.push("/dns4/server1/tcp/1".parse().unwrap());
-    let useless =
-        WantedPeer { peer: silent, addresses: vec!["/ip4/0.0.0.0/tcp/1".parse().unwrap()] };
+    let unusable = vec!["/ip4/0.0.0.0/tcp/1".parse().unwrap()];
+    let useless = WantedPeer { peer: silent, addresses: unusable, hearsay: false };
     let selection =
         dialer.set_wanted(start, &[wanted(local, [1]), mixed, useless, wanted(peer, [3])]);
     assert_eq!(selection.skipped_addresses, 2 * (20 - MAX_ADDRESSES_PER_PEER) + 2);
@@ -234,7 +234,7 @@ fn above_the_cap_each_node_is_chosen_equally_often_and_the_choices_connect_all()
 
 #[derive(Debug, Clone)]
 enum Step {
-    Want(Vec<(usize, Vec<u16>)>),
+    Want(Vec<(usize, Vec<u16>, bool)>),
     Wait(u64),
     WaitUntilDue,
     Answer(usize, Answer),
@@ -257,8 +257,11 @@ fn step() -> impl Strategy<Value = Step> {
         (0..12_u16).prop_map(Answer::Wrong)
     ];
     prop_oneof![
-        prop::collection::vec((peer.clone(), prop::collection::vec(0..12_u16, 0..12)), 0..12)
-            .prop_map(Step::Want),
+        prop::collection::vec(
+            (peer.clone(), prop::collection::vec(0..12_u16, 0..12), any::<bool>()),
+            0..12
+        )
+        .prop_map(Step::Want),
         (0..20_000_u64).prop_map(Step::Wait),
         Just(Step::WaitUntilDue),
         (0..8_usize, answer).prop_map(|(index, answer)| Step::Answer(index, answer)),
@@ -284,7 +287,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Want(list) => {
-                    let list: Vec<_> = list.into_iter().map(|(peer, ports)| wanted(all[peer], ports)).collect();
+                    let list: Vec<_> = list.into_iter().map(|(peer, ports, hearsay)| WantedPeer { hearsay, ..wanted(all[peer], ports) }).collect();
                     let selection = dialer.set_wanted(now, &list);
                     let given: BTreeSet<_> = list.iter().map(|wanted| wanted.peer).filter(|peer| *peer != all[local]).collect();
                     prop_assert_eq!(&selection.known, &given);
@@ -322,6 +325,11 @@ proptest! {
             }
             let due = dialer.next_due();
             let dials = dialer.poll(now);
+            if let Some(changed) = dialer.take_changed() {
+                prop_assert_eq!(changed.len(), chosen.len(), "each place is given on");
+                chosen = changed;
+            }
+            prop_assert_eq!(dialer.take_changed(), None);
             prop_assert_eq!(!dials.is_empty(), due.is_some_and(|due| due <= now), "next_due tells when poll has work");
             for dial in dials {
                 prop_assert!(dial.peer != all[local]);

@@ -54,7 +54,11 @@ async fn start() -> Node {
 
 impl Node {
     fn as_wanted(&self) -> WantedPeer {
-        WantedPeer { peer: self.handle.peer_id(), addresses: self.handle.listen_addresses() }
+        WantedPeer {
+            peer: self.handle.peer_id(),
+            addresses: self.handle.listen_addresses(),
+            hearsay: true,
+        }
     }
 
     async fn until_connected_to(&self, expected: &BTreeSet<PeerId>) {
@@ -143,7 +147,11 @@ async fn another_peer_at_the_address_is_a_typed_failure_and_is_not_connected() {
     let (mut a, b) = (start().await, start().await);
     let wanted = PeerId::random();
     let addresses = b.handle.listen_addresses();
-    a.handle.set_peers(vec![WantedPeer { peer: wanted, addresses: addresses.clone() }]);
+    a.handle.set_peers(vec![WantedPeer {
+        peer: wanted,
+        addresses: addresses.clone(),
+        hearsay: true,
+    }]);
     let failure = a
         .until(|event| match event {
             Event::DialFailed { peer, failure } if peer == wanted => Some(failure),
@@ -171,8 +179,11 @@ async fn nobody_at_the_address_is_unreachable() {
     let mut a = start().await;
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let address: Multiaddr = format!("/ip4/127.0.0.1/tcp/{}", free.port()).parse().unwrap();
-    a.handle
-        .set_peers(vec![WantedPeer { peer: PeerId::random(), addresses: vec![address.clone()] }]);
+    a.handle.set_peers(vec![WantedPeer {
+        peer: PeerId::random(),
+        addresses: vec![address.clone()],
+        hearsay: true,
+    }]);
     let failure = a
         .until(
             |event| {
