@@ -18,6 +18,7 @@ pub const DEFAULT_FORGET_UNVERIFIED_AFTER: Duration = Duration::from_secs(24 * 3
 pub const DEFAULT_ANALYSIS_GAP: Duration = Duration::from_millis(100);
 /// Nodes known at once: four times the 1000 servers that a K3s cluster stays far below. At the bound a further node is
 /// refused with [`SetJoinsError::TooManyNodes`](crate::SetJoinsError::TooManyNodes); the local node always fits.
+/// The last quarter is for nodes that called or that the local node is joined to, so that hearsay cannot crowd them out.
 pub const DEFAULT_MAX_NODES: usize = 4096;
 /// Joins of one node; more are refused with [`SetJoinsError::TooManyJoins`](crate::SetJoinsError::TooManyJoins). People
 /// configure one to three.
@@ -25,8 +26,17 @@ pub const DEFAULT_MAX_JOINS_PER_NODE: usize = 32;
 /// Targets of one join; more are refused with [`SetJoinsError::TooManyTargets`](crate::SetJoinsError::TooManyTargets).
 /// A shared address leads to the servers of a cluster, seldom more than seven.
 pub const DEFAULT_MAX_TARGETS_PER_JOIN: usize = 32;
+/// Targets of all joins of one node together; more are refused with
+/// [`SetJoinsError::TooManyTargetsOfNode`](crate::SetJoinsError::TooManyTargetsOfNode). Three shared addresses of a cluster
+/// of 21 servers. The local node's own joins are not held to it.
+pub const DEFAULT_MAX_TARGETS_PER_NODE: usize = 64;
+/// A node known from hearsay with no more targets than this fits while less than three quarters of the edges are taken, one
+/// with more only in the first half: thousands of records with as many targets as allowed leave room for honest ones, which
+/// have one to three.
+pub const FEW_TARGETS: usize = 8;
 /// Edges of all nodes together: bounds the time of one analysis. At the bound a record is refused with
 /// [`SetJoinsError::TooManyEdges`](crate::SetJoinsError::TooManyEdges); the local node always fits.
+/// The last quarter is kept as with [`DEFAULT_MAX_NODES`]; see also [`FEW_TARGETS`].
 pub const DEFAULT_MAX_EDGES: usize = 65_536;
 /// Bytes of one name or address: a DNS name (253) with scheme, port and path. Longer ones are refused.
 pub const DEFAULT_MAX_TEXT_BYTES: usize = 512;
@@ -56,6 +66,8 @@ pub struct Config<N> {
     pub max_joins_per_node: usize,
     /// See [`DEFAULT_MAX_TARGETS_PER_JOIN`].
     pub max_targets_per_join: usize,
+    /// See [`DEFAULT_MAX_TARGETS_PER_NODE`].
+    pub max_targets_per_node: usize,
     /// See [`DEFAULT_MAX_EDGES`].
     pub max_edges: usize,
     /// See [`DEFAULT_MAX_TEXT_BYTES`].
@@ -78,6 +90,7 @@ impl<N> Config<N> {
             max_nodes: DEFAULT_MAX_NODES,
             max_joins_per_node: DEFAULT_MAX_JOINS_PER_NODE,
             max_targets_per_join: DEFAULT_MAX_TARGETS_PER_JOIN,
+            max_targets_per_node: DEFAULT_MAX_TARGETS_PER_NODE,
             max_edges: DEFAULT_MAX_EDGES,
             max_text_bytes: DEFAULT_MAX_TEXT_BYTES,
             max_callers: DEFAULT_MAX_CALLERS,

@@ -83,15 +83,16 @@ impl<N: NodeId> Detector<N> {
     /// to be gone. Of joins with the same address and targets the oldest is kept.
     ///
     /// # Errors
-    /// If a bound of [`Config`] would be exceeded. The bounds on all nodes together do not hold for the local node.
+    /// If a bound of [`Config`] would be exceeded. The bounds on all targets of a node and on all nodes together do not hold
+    /// for the local node. What was known of the node before is then marked unverified.
     pub fn set_joins(
         &mut self,
-        _now: Duration,
+        now: Duration,
         node: N,
         name: String,
         mut joins: Vec<Join<N>>,
     ) -> Result<Outcome, SetJoinsError> {
-        self.nodes.check(&self.config, &node, &name, &joins)?;
+        self.check(&node, &name, &joins).inspect_err(|_| self.mark_unverified(now, &node))?;
         joins.sort_by(|a, b| {
             (&a.address, &a.targets, a.since_unix_ms).cmp(&(
                 &b.address,
@@ -110,6 +111,10 @@ impl<N: NodeId> Detector<N> {
         self.nodes.insert(node, new);
         self.dirty = true;
         Ok(Outcome::Changed)
+    }
+
+    fn check(&self, node: &N, name: &str, joins: &[Join<N>]) -> Result<(), SetJoinsError> {
+        self.nodes.check(&self.config, self.callers.contains(node), node, name, joins)
     }
 
     /// The record of `node` expired: its joins stay, rings through them become unverified. After

@@ -6,17 +6,17 @@ use std::{
 };
 
 use crate::{
-    config::Config,
+    config::{Config, FEW_TARGETS},
     model::{Join, NodeId},
 };
 
-/// Why joins were refused. What was known of the node before stays.
+/// Why joins were refused. What was known of the node before stays, as unverified: there is a newer record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SetJoinsError {
     /// The node is new and there is no room.
     #[error("{max} nodes are known, which is the most; a new one is refused")]
     TooManyNodes {
-        /// [`Config::max_nodes`].
+        /// [`Config::max_nodes`], or the part of it that is open to a node known from hearsay.
         max: usize,
     },
     /// More joins than a node may have.
@@ -35,10 +35,18 @@ pub enum SetJoinsError {
         /// [`Config::max_targets_per_join`].
         max: usize,
     },
+    /// More targets than all joins of a node together may have.
+    #[error("{got} targets of one node, at most {max} are accepted")]
+    TooManyTargetsOfNode {
+        /// As given.
+        got: usize,
+        /// [`Config::max_targets_per_node`].
+        max: usize,
+    },
     /// All joins together would have more targets than one analysis may take.
     #[error("the joins of all nodes would have more than {max} targets")]
     TooManyEdges {
-        /// [`Config::max_edges`].
+        /// [`Config::max_edges`], or the part of it that is open to a node known from hearsay.
         max: usize,
     },
     /// A name or an address is too long.
@@ -110,9 +118,18 @@ impl<N: NodeId> Nodes<N> {
         true
     }
 
+    /// Whether the local node is joined to it.
+    fn is_local_target(&self, local: &N, node: &N) -> bool {
+        self.by_id
+            .get(local)
+            .is_some_and(|local| local.joins.iter().any(|join| join.targets.contains(node)))
+    }
+
+    /// `is_caller`: the node has itself called.
     pub(super) fn check(
         &self,
         config: &Config<N>,
+        is_caller: bool,
         node: &N,
         name: &str,
         joins: &[Join<N>],
@@ -121,6 +138,7 @@ impl<N: NodeId> Nodes<N> {
             max_nodes,
             max_joins_per_node,
             max_targets_per_join,
+            max_targets_per_node,
             max_edges,
             max_text_bytes,
             ..
@@ -142,12 +160,26 @@ impl<N: NodeId> Nodes<N> {
         if *node == config.local {
             return Ok(());
         }
+        let added: usize = joins.iter().map(|join| join.targets.len()).sum();
+        if added > max_targets_per_node {
+            return Err(SetJoinsError::TooManyTargetsOfNode {
+                got: added,
+                max: max_targets_per_node,
+            });
+        }
+        let is_hearsay = !is_caller && !self.is_local_target(&config.local, node);
+        let (max_nodes, max_edges) = match is_hearsay {
+            false => (max_nodes, max_edges),
+            true if added <= FEW_TARGETS => (max_nodes - max_nodes / 4, max_edges - max_edges / 4),
+            true => (max_nodes - max_nodes / 4, max_edges / 2),
+        };
         let known = self.by_id.get(node);
         if known.is_none() && self.by_id.len() >= max_nodes {
             return Err(SetJoinsError::TooManyNodes { max: max_nodes });
         }
-        let added: usize = joins.iter().map(|join| join.targets.len()).sum();
-        if added > 0 && self.edges - known.map_or(0, Node::edges) + added > max_edges {
+        let before = known.map_or(0, Node::edges);
+        // A node that wants no more than it has takes nobody's room.
+        if added > before && self.edges - before + added > max_edges {
             return Err(SetJoinsError::TooManyEdges { max: max_edges });
         }
         Ok(())

@@ -49,7 +49,7 @@ impl<N: NodeId> Detector<N> {
         self.epoch_unix_ms = unix_ms.saturating_sub(millis(now));
         for node in memory.nodes {
             if self.nodes.get(&node.id).is_some()
-                || self.nodes.check(&self.config, &node.id, &node.name, &node.joins).is_err()
+                || self.check(&node.id, &node.name, &node.joins).is_err()
             {
                 continue;
             }

@@ -31,6 +31,8 @@ fn small() -> Detector<u32> {
 #[test]
 fn what_is_too_much_is_refused_and_what_was_known_stays() {
     let mut detector = small();
+    detector.caller_seen(NOW, &2);
+    detector.caller_seen(NOW, &3);
     let mut set = |node, name: &str, joins: Vec<Join<u32>>| {
         detector.set_joins(NOW, node, name.to_owned(), joins)
     };
@@ -73,6 +75,7 @@ fn room_comes_back_with_forgetting() {
     }
     detector.forget(NOW, &2);
     detector.forget(NOW, &7);
+    detector.caller_seen(NOW, &4);
     assert_eq!(
         detector.set_joins(NOW, 4, String::new(), vec![join(&[1, 2, 3])]),
         Ok(Outcome::Changed)
@@ -190,7 +193,7 @@ fn after_much_work_the_next_analysis_waits_longer_and_cannot_be_forced() {
 
 #[test]
 fn rings_of_others_share_one_bound() {
-    let mut detector = Detector::new(Config::new(5000));
+    let mut detector = Detector::new(Config { max_edges: 100_000, ..Config::new(5000) });
     for node in 0..3000 {
         let mesh = node / 12 * 12;
         let joins = (mesh..mesh + 12).filter(|to| *to != node).map(|to| join(&[to])).collect();
@@ -205,4 +208,88 @@ fn rings_of_others_share_one_bound() {
     let next = detector.next_wake().unwrap();
     let read = Duration::from_nanos(80 * 200 * 36_000);
     assert!(next > read && next < read + Duration::from_millis(100), "{next:?}");
+}
+
+#[test]
+fn the_targets_of_one_node_are_bounded_but_the_local_ones() {
+    let mut detector = Detector::new(Config::new(1));
+    let joins = |last| {
+        let shared = |first: u32| join(&(first..first + 30).collect::<Vec<_>>());
+        vec![shared(0), shared(100), join(&(200..last).collect::<Vec<_>>())]
+    };
+    let mut set = |node, last| detector.set_joins(NOW, node, String::new(), joins(last));
+    assert_eq!(set(2, 204), Ok(Outcome::Changed));
+    assert_eq!(set(3, 205), Err(SetJoinsError::TooManyTargetsOfNode { got: 65, max: 64 }));
+    assert_eq!(set(1, 205), Ok(Outcome::Changed));
+}
+
+#[test]
+fn what_is_known_of_a_node_whose_newer_record_is_refused_is_unverified() {
+    let mut detector = small();
+    for node in [1, 2] {
+        detector.set_joins(NOW, node, String::new(), vec![join(&[3 - node])]).unwrap();
+    }
+    detector.poll(NOW, 0);
+    assert!(!detector.rings()[0].unverified);
+    let many = vec![join(&[1, 3]), join(&[4, 5])];
+    let taken = detector.set_joins(NOW, 2, String::new(), many.clone());
+    assert_eq!(taken, Ok(Outcome::Changed), "2 is a target of 1");
+    detector.set_joins(NOW, 1, String::new(), vec![]).unwrap();
+    let refused = detector.set_joins(NOW, 2, String::new(), vec![join(&[1, 3, 4]), join(&[5, 6])]);
+    assert_eq!(refused, Err(SetJoinsError::TooManyEdges { max: 4 }));
+    let node = &detector.topology().nodes[1];
+    assert_eq!((&node.joins, node.unverified), (&many, true));
+    let later = Duration::from_secs(24 * 3600);
+    assert_eq!(detector.next_wake(), Some(Duration::from_millis(100)));
+    detector.poll(later, 0);
+    assert_eq!(detector.name(&2), None, "forgotten as any that is unverified");
+}
+
+#[test]
+fn hearsay_cannot_crowd_out_those_that_called_or_are_joined() {
+    let mut detector = Detector::new(Config { max_edges: 1024, ..Config::new(1) });
+    let set = |detector: &mut Detector<u32>, node, targets: u32| {
+        let joins = (0..targets.div_ceil(8))
+            .map(|at| {
+                join(&(at * 8..targets.min(at * 8 + 8)).map(|to| to + 10).collect::<Vec<_>>())
+            })
+            .collect();
+        detector.set_joins(NOW, node, String::new(), joins)
+    };
+    let full = |max| Err(SetJoinsError::TooManyEdges { max });
+    // Records of one introducer, as big as allowed.
+    for node in 1000..1008 {
+        assert_eq!(set(&mut detector, node, 64), Ok(Outcome::Changed));
+    }
+    assert_eq!(set(&mut detector, 1008, 64), full(512));
+    assert_eq!(set(&mut detector, 1008, 9), full(512));
+    for node in 2000..2032 {
+        assert_eq!(set(&mut detector, node, 8), Ok(Outcome::Changed), "few targets still fit");
+    }
+    assert_eq!(set(&mut detector, 2032, 1), full(768));
+    assert_eq!(set(&mut detector, 1000, 10), Ok(Outcome::Changed), "less than before");
+    assert_eq!(set(&mut detector, 1000, 64), full(512));
+    assert_eq!(set(&mut detector, 3, 64), full(512));
+    detector.caller_seen(NOW, &3);
+    assert_eq!(set(&mut detector, 3, 64), Ok(Outcome::Changed));
+    detector.set_joins(NOW, 1, String::new(), vec![join(&[4])]).unwrap();
+    assert_eq!(set(&mut detector, 4, 64), Ok(Outcome::Changed));
+    assert_eq!(set(&mut detector, 5, 64), full(512));
+}
+
+#[test]
+fn hearsay_leaves_a_quarter_of_the_nodes() {
+    let mut detector = Detector::new(Config { max_nodes: 8, ..Config::new(1) });
+    let set =
+        |detector: &mut Detector<u32>, node| detector.set_joins(NOW, node, String::new(), vec![]);
+    for node in 10..16 {
+        assert_eq!(set(&mut detector, node), Ok(Outcome::Changed));
+    }
+    assert_eq!(set(&mut detector, 16), Err(SetJoinsError::TooManyNodes { max: 6 }));
+    detector.caller_seen(NOW, &16);
+    detector.caller_seen(NOW, &17);
+    detector.caller_seen(NOW, &18);
+    assert_eq!(set(&mut detector, 16), Ok(Outcome::Changed));
+    assert_eq!(set(&mut detector, 17), Ok(Outcome::Changed));
+    assert_eq!(set(&mut detector, 18), Err(SetJoinsError::TooManyNodes { max: 8 }));
 }
