@@ -26,7 +26,6 @@ use crate::{
 
 const LIST_PEERS: &str = "/unring.peeraddr.v1.PeerAddrService/ListPeers";
 const GET_TOPOLOGY: &str = "/unring.peeraddr.v1.PeerAddrService/GetTopology";
-const OUR_CALLS: &str = "/unring.";
 
 /// The one call whose answer is no larger than its question, and which probes make from anywhere.
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
@@ -112,16 +111,11 @@ impl Service<Request<Incoming>> for Gate {
             Ok(context) => context,
             Err(refusal) => return refuse(refusal),
         };
-        // Health and reflection are for probes and tools, which must get through when the node is busy.
-        let permit = if request.uri().path().starts_with(OUR_CALLS) {
-            let Ok(permit) = Arc::clone(&self.shared.in_flight).try_acquire_owned() else {
-                let config = &self.shared.config;
-                let (limit, retry_after) = (config.max_in_flight, config.retry_after);
-                return refuse(Refusal::Busy { limit, retry_after });
-            };
-            Some(permit)
-        } else {
-            None
+        // Health and reflection as well: they cost as much, and a flood of them must find the same bound.
+        let Ok(permit) = Arc::clone(&self.shared.in_flight).try_acquire_owned() else {
+            let config = &self.shared.config;
+            let (limit, retry_after) = (config.max_in_flight, config.retry_after);
+            return refuse(Refusal::Busy { limit, retry_after });
         };
         request.extensions_mut().insert(context);
         let message = match request.uri().path() {

@@ -5,6 +5,9 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt as _};
 use tokio::time::Instant;
 use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt as _;
 use unring_exchange::{OutboundRequest, Scope};
 use unring_peer::GrpcUrl;
 
@@ -75,8 +78,18 @@ async fn a_call_too_many_is_refused_at_once() {
     let CallError::Refused { code, reason, retry_after, .. } = error else { panic!("{error}") };
     assert_eq!((code, reason.as_deref()), (Code::ResourceExhausted, Some("BUSY")));
     assert_eq!((retry_after, start.elapsed()), (Some(Duration::from_secs(1)), Duration::ZERO));
+    // A flood of health checks meets the same bound.
+    let health = || async {
+        let mut health = HealthClient::new(server.tls_connector(3).channel());
+        health.check(HealthCheckRequest { service: String::new() }).await
+    };
+    let status = health().await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    assert_eq!(retry_after, Some(Duration::from_secs(1)));
     // The slot is free again once the first caller has given up.
     assert!(matches!(first.await.unwrap(), Err(CallError::Timeout { .. })));
+    health().await.unwrap();
     let error = second.list_peers(local(), LIMIT).await.unwrap_err();
     assert!(matches!(error, CallError::Timeout { .. }), "{error}");
 }
