@@ -1,8 +1,12 @@
 //! Accepting connections within bounds.
 
+mod bucket;
 mod counters;
 mod io;
 mod slots;
+#[cfg(test)]
+mod tests;
+mod throttle;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -14,16 +18,19 @@ use std::time::Duration;
 use futures::stream::Stream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
+use self::bucket::Bucket;
 pub use self::counters::{AcceptCounters, AcceptCounts};
 pub use self::io::ServerIo;
-use self::slots::{Slot, Slots};
+use self::slots::Slots;
+use self::throttle::{MAX_PAUSE, Throttled};
 use crate::status::chain;
 use crate::tls::{peer_of, refused_certificate};
 use crate::wire::Wire;
-use crate::{ConnectInfo, TlsError, TlsIdentity, Transport};
+use crate::{ConnectInfo, Pressure, TlsError, TlsIdentity, Transport};
 
 /// Connections open at once, handshakes included: a node's neighbours many times over, at about 50 KiB each. One more
 /// is closed at once.
@@ -37,8 +44,16 @@ pub const DEFAULT_MAX_CONNECTIONS_PER_IP: usize = 128;
 /// ones before it have waited longer.
 pub const DEFAULT_MAX_HANDSHAKES: usize = 64;
 
+/// TLS handshakes at once with one IPv4 address or IPv6 /64 network, an eighth of all: one host cannot take every place
+/// by starting handshakes that it never ends. One more is closed at once.
+pub const DEFAULT_MAX_HANDSHAKES_PER_IP: usize = 8;
+
 /// Time for the TLS handshake, and again for the first bytes of HTTP/2.
 pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Parts of a handshake in which the accept rate is counted: taking a connection and closing it costs one of them, for
+/// it is a few system calls and no cryptography. An assumption, not a measurement.
+const PARTS: u64 = 16;
 
 /// Pause after the operating system had no room for a connection (EMFILE), since it would say so again at once.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(100);
@@ -52,6 +67,8 @@ pub struct AcceptLimits {
     pub max_connections_per_ip: usize,
     /// See [`DEFAULT_MAX_HANDSHAKES`].
     pub max_handshakes: usize,
+    /// See [`DEFAULT_MAX_HANDSHAKES_PER_IP`].
+    pub max_handshakes_per_ip: usize,
     /// See [`DEFAULT_HANDSHAKE_TIMEOUT`].
     pub handshake_timeout: Duration,
 }
@@ -64,6 +81,7 @@ impl AcceptLimits {
             max_connections: DEFAULT_MAX_CONNECTIONS,
             max_connections_per_ip: DEFAULT_MAX_CONNECTIONS_PER_IP,
             max_handshakes: DEFAULT_MAX_HANDSHAKES,
+            max_handshakes_per_ip: DEFAULT_MAX_HANDSHAKES_PER_IP,
             handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
         }
     }
@@ -83,9 +101,13 @@ impl Default for AcceptLimits {
 pub struct Incoming {
     listener: TcpListener,
     tls: Option<Tls>,
-    limits: AcceptLimits,
+    handshake_timeout: Duration,
     counters: Arc<AcceptCounters>,
+    pressure: Arc<Pressure>,
     slots: Slots,
+    handshake_slots: Slots,
+    /// Parts of handshakes that may start.
+    starts: Bucket,
     handshakes: JoinSet<Option<ServerIo>>,
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -111,7 +133,7 @@ impl Incoming {
         counters: Arc<AcceptCounters>,
     ) -> Result<Self, TlsError> {
         let tls = Tls(TlsAcceptor::from(identity.server_config()?));
-        Ok(Self::new(listener, Some(tls), limits, counters))
+        Ok(Self::new(listener, Some(tls), &limits, counters))
     }
 
     /// Connections in plaintext: for loopback, or where the operator insists.
@@ -121,22 +143,49 @@ impl Incoming {
         limits: AcceptLimits,
         counters: Arc<AcceptCounters>,
     ) -> Self {
-        Self::new(listener, None, limits, counters)
+        Self::new(listener, None, &limits, counters)
     }
 
     fn new(
         listener: TcpListener,
         tls: Option<Tls>,
-        limits: AcceptLimits,
+        limits: &AcceptLimits,
         counters: Arc<AcceptCounters>,
     ) -> Self {
         let slots = Slots::new(limits.max_connections, limits.max_connections_per_ip);
-        let handshakes = JoinSet::new();
-        Self { listener, tls, limits, counters, slots, handshakes, pause: None }
+        let handshake_slots = Slots::new(limits.max_handshakes, limits.max_handshakes_per_ip);
+        Self {
+            listener,
+            tls,
+            handshake_timeout: limits.handshake_timeout,
+            counters,
+            pressure: Arc::default(),
+            slots,
+            handshake_slots,
+            starts: Bucket::new(Instant::now()),
+            handshakes: JoinSet::new(),
+            pause: None,
+        }
+    }
+
+    /// Slows down as `pressure` says, which nothing does by default.
+    #[must_use]
+    pub fn with_pressure(mut self, pressure: Arc<Pressure>) -> Self {
+        self.pressure = pressure;
+        self
+    }
+
+    /// When the next connection may be taken in, if not now.
+    fn paused_until(&mut self) -> Option<Instant> {
+        let rate = u64::from(self.pressure.accept_rate()?.get()) * PARTS;
+        let now = Instant::now();
+        let parts = self.starts.refill(now, rate, rate);
+        (parts < PARTS).then(|| self.starts.ready_at(PARTS, rate).min(now + MAX_PAUSE))
     }
 
     /// Takes in one connection: gives it back when it is ready, starts its handshake, or closes it.
     fn admit(&mut self, tcp: TcpStream, remote: SocketAddr) -> Option<ServerIo> {
+        self.starts.take(1);
         let slot = match self.slots.take(remote.ip()) {
             Ok(slot) => slot,
             Err(full) => {
@@ -146,53 +195,59 @@ impl Incoming {
         };
         // Without it small answers wait for acknowledgements; a socket that refuses it works all the same.
         let _ = tcp.set_nodelay(true);
+        let mut tcp = Throttled::new(tcp);
+        let limit = self.handshake_timeout;
+        let (counters, pressure) = (Arc::clone(&self.counters), Arc::clone(&self.pressure));
         let Some(Tls(acceptor)) = self.tls.clone() else {
+            self.starts.take(PARTS - 1);
             let info = ConnectInfo { peer: None, remote, transport: Transport::Plaintext };
+            tcp.start(pressure, counters);
             self.counters.accepted();
-            return Some(ServerIo::new(
-                Wire::Plain(tcp),
-                info,
-                slot,
-                self.limits.handshake_timeout,
-            ));
+            return Some(ServerIo::new(Wire::Plain(tcp), info, slot, limit));
         };
-        if self.handshakes.len() >= self.limits.max_handshakes {
-            self.counters.handshakes_full();
-            return None;
-        }
-        let counters = Arc::clone(&self.counters);
-        let limit = self.limits.handshake_timeout;
-        self.handshakes.spawn(handshake(acceptor, tcp, remote, slot, limit, counters));
+        let place = match self.handshake_slots.take(remote.ip()) {
+            Ok(place) => place,
+            Err(full) => {
+                self.counters.refused_handshake(full);
+                return None;
+            }
+        };
+        self.starts.take(PARTS - 1);
+        self.handshakes.spawn(async move {
+            let tls = handshake(&acceptor, tcp, remote, limit, &counters).await;
+            drop(place);
+            let mut tls = tls?;
+            tls.get_mut().0.start(pressure, Arc::clone(&counters));
+            let peer = peer_of(tls.get_ref().1.peer_certificates());
+            let info = ConnectInfo { peer, remote, transport: Transport::Tls };
+            counters.accepted();
+            Some(ServerIo::new(Wire::Tls(Box::new(tls.into())), info, slot, limit))
+        });
         None
     }
 }
 
 async fn handshake(
-    acceptor: TlsAcceptor,
-    tcp: TcpStream,
+    acceptor: &TlsAcceptor,
+    tcp: Throttled<TcpStream>,
     remote: SocketAddr,
-    slot: Slot,
     limit: Duration,
-    counters: Arc<AcceptCounters>,
-) -> Option<ServerIo> {
-    let tls = match timeout(limit, acceptor.accept(tcp)).await {
-        Ok(Ok(tls)) => tls,
+    counters: &AcceptCounters,
+) -> Option<TlsStream<Throttled<TcpStream>>> {
+    match timeout(limit, acceptor.accept(tcp)).await {
+        Ok(Ok(tls)) => Some(tls),
         Ok(Err(error)) => {
             let why = refused_certificate(&error).map_or_else(|| chain(&error), |why| chain(&why));
             tracing::debug!(%remote, error = why, "TLS handshake failed");
             counters.handshake_failed();
-            return None;
+            None
         }
         Err(_) => {
             tracing::debug!(%remote, ?limit, "TLS handshake took too long");
             counters.handshake_timed_out();
-            return None;
+            None
         }
-    };
-    let peer = peer_of(tls.get_ref().1.peer_certificates());
-    let info = ConnectInfo { peer, remote, transport: Transport::Tls };
-    counters.accepted();
-    Some(ServerIo::new(Wire::Tls(Box::new(tls.into())), info, slot, limit))
+    }
 }
 
 impl Stream for Incoming {
@@ -209,6 +264,11 @@ impl Stream for Incoming {
             if let Some(pause) = &mut this.pause {
                 std::task::ready!(pause.as_mut().poll(cx));
                 this.pause = None;
+            }
+            if let Some(until) = this.paused_until() {
+                this.counters.delayed_accept();
+                this.pause = Some(Box::pin(sleep_until(until)));
+                continue;
             }
             match std::task::ready!(this.listener.poll_accept(cx)) {
                 Ok((tcp, remote)) => {

@@ -11,6 +11,7 @@ mod gate;
 mod handler;
 pub mod limits;
 pub mod pb;
+mod pressure;
 mod refusal;
 mod remote;
 mod server;
@@ -24,7 +25,8 @@ mod tests;
 
 pub use self::accept::{
     AcceptCounters, AcceptCounts, AcceptLimits, DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_MAX_CONNECTIONS,
-    DEFAULT_MAX_CONNECTIONS_PER_IP, DEFAULT_MAX_HANDSHAKES, Incoming, ServerIo,
+    DEFAULT_MAX_CONNECTIONS_PER_IP, DEFAULT_MAX_HANDSHAKES, DEFAULT_MAX_HANDSHAKES_PER_IP,
+    Incoming, ServerIo,
 };
 pub use self::caller::{Caller, ConnectInfo, MAX_PROOF_AGE, Transport, Unauthenticated, WithInfo};
 pub use self::client::{CallError, Client};
@@ -39,6 +41,7 @@ pub use self::connect::{
 };
 pub use self::convert::{InvalidMessage, RemoteRing, RemoteTopology};
 pub use self::handler::{Handler, Reply, WatchBatch, WatchOpen, WatchUpdate};
+pub use self::pressure::Pressure;
 pub use self::refusal::Refusal;
 pub use self::remote::{OutboundOpen, OutboundUpdate, RemoteBatch};
 pub use self::server::{ServeError, serve};

@@ -10,9 +10,9 @@ use tokio_rustls::TlsStream;
 
 /// A connection's bytes.
 #[derive(Debug)]
-pub(crate) enum Wire {
-    Tls(Box<TlsStream<TcpStream>>),
-    Plain(TcpStream),
+pub(crate) enum Wire<T = TcpStream> {
+    Tls(Box<TlsStream<T>>),
+    Plain(T),
 }
 
 /// A connection of a [`Connector`](crate::Connector) over TCP.
@@ -34,7 +34,7 @@ macro_rules! forward {
     };
 }
 
-impl AsyncRead for Wire {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<T> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -44,7 +44,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<T> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -14,6 +14,9 @@ pub struct AcceptCounters {
     connections_full: AtomicU64,
     ip_full: AtomicU64,
     accept_failed: AtomicU64,
+    handshakes_ip_full: AtomicU64,
+    delayed_accepts: AtomicU64,
+    paused_reads: AtomicU64,
 }
 
 /// The counts at one moment, since the process started.
@@ -33,6 +36,12 @@ pub struct AcceptCounts {
     pub ip_full: u64,
     /// Times that the operating system gave an error instead of a connection.
     pub accept_failed: u64,
+    /// Connections closed because too many handshakes were running with their address.
+    pub handshakes_ip_full: u64,
+    /// Pauses of accepting because of [`Pressure::set_accept_rate`](crate::Pressure::set_accept_rate).
+    pub delayed_accepts: u64,
+    /// Pauses of a connection's reading because of [`Pressure::set_read_rate`](crate::Pressure::set_read_rate).
+    pub paused_reads: u64,
 }
 
 impl AcceptCounters {
@@ -47,6 +56,9 @@ impl AcceptCounters {
             connections_full: self.connections_full.load(Relaxed),
             ip_full: self.ip_full.load(Relaxed),
             accept_failed: self.accept_failed.load(Relaxed),
+            handshakes_ip_full: self.handshakes_ip_full.load(Relaxed),
+            delayed_accepts: self.delayed_accepts.load(Relaxed),
+            paused_reads: self.paused_reads.load(Relaxed),
         }
     }
 
@@ -62,8 +74,19 @@ impl AcceptCounters {
         self.handshake_timed_out.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn handshakes_full(&self) {
-        self.handshakes_full.fetch_add(1, Relaxed);
+    pub(super) fn refused_handshake(&self, full: Full) {
+        match full {
+            Full::Total => self.handshakes_full.fetch_add(1, Relaxed),
+            Full::Address => self.handshakes_ip_full.fetch_add(1, Relaxed),
+        };
+    }
+
+    pub(super) fn delayed_accept(&self) {
+        self.delayed_accepts.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn paused_read(&self) {
+        self.paused_reads.fetch_add(1, Relaxed);
     }
 
     pub(super) fn refused(&self, full: Full) {

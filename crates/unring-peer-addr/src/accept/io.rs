@@ -6,15 +6,19 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 use tonic::transport::server::Connected;
 
 use super::slots::Slot;
+use super::throttle::Throttled;
 use crate::ConnectInfo;
 use crate::wire::Wire;
 
 /// Bytes with which every HTTP/2 connection begins (RFC 9113 section 3.4).
 const PREFACE_BYTES: usize = 24;
+
+pub(super) type ServerWire = Wire<Throttled<TcpStream>>;
 
 /// An accepted connection, whose place is given back when it is dropped.
 ///
@@ -22,7 +26,7 @@ const PREFACE_BYTES: usize = 24;
 /// silent connection would hold its place for ever.
 #[derive(Debug)]
 pub struct ServerIo {
-    wire: Wire,
+    wire: ServerWire,
     info: ConnectInfo,
     preface: Option<Preface>,
     _slot: Slot,
@@ -35,7 +39,7 @@ struct Preface {
 }
 
 impl ServerIo {
-    pub(super) fn new(wire: Wire, info: ConnectInfo, slot: Slot, limit: Duration) -> Self {
+    pub(super) fn new(wire: ServerWire, info: ConnectInfo, slot: Slot, limit: Duration) -> Self {
         let deadline = Box::pin(sleep(limit));
         let preface = Some(Preface { missing: PREFACE_BYTES, deadline });
         Self { wire, info, preface, _slot: slot }

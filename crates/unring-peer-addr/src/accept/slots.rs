@@ -1,10 +1,10 @@
-//! Places for connections, in total and per address.
+//! Places for connections and handshakes, in total and per address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Places for connections. No more entries than connections are kept.
+/// Places, of which no more than the total are remembered.
 #[derive(Clone, Debug)]
 pub(super) struct Slots {
     taken: Arc<Mutex<Taken>>,
