@@ -17,7 +17,7 @@ pub const MAX_ADDRESSES: usize = 16;
 /// Joins of one node. K3s takes one `server:`; 32 covers every list that a person keeps by hand.
 pub const MAX_JOINS: usize = 32;
 
-/// Peer ids behind one address: the nodes that a load balancer may pick within 6 refreshes, with room.
+/// Peer ids behind one address: the nodes that a load balancer picks among.
 pub const MAX_TARGETS: usize = 16;
 
 /// Bytes of a peer id's text: 46 to 59 occur.

@@ -40,7 +40,7 @@ pub struct NodeRecord {
 pub struct Join {
     /// The address as the operator wrote it.
     pub address: String,
-    /// Who answered there within the last 6 refreshes. One: plain. Several: shared (VIP, load balancer).
+    /// Who answered there at the last refreshes. One: plain. Several: shared (VIP, load balancer).
     pub targets: BTreeSet<PeerId>,
     /// When the node first saw the address in its configuration.
     pub since: UnixMillis,

@@ -40,7 +40,7 @@ pub struct Join {
     /// The address as the operator wrote it. At most 255 bytes.
     #[prost(string, tag = "1")]
     pub address: ::prost::alloc::string::String,
-    /// Peer ids, in base58, that the address led to within the last 6 refreshes. One: a plain join. Several: a shared
+    /// Peer ids, in base58, that the address led to at the last refreshes (48). One: a plain join. Several: a shared
     /// address, such as a VIP or a load balancer. None: not reached yet. At most 16.
     #[prost(string, repeated, tag = "2")]
     pub targets: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
