@@ -114,6 +114,11 @@ impl Snapshot {
                 ("libp2p_dials", "Dials to known peers", network.dials),
                 ("libp2p_dials_failed", "Dials that failed", network.dial_failures),
                 (
+                    "grpc_reads_paused",
+                    "Times that a connection was read more slowly to hold the CPU budget",
+                    accepted.paused_reads,
+                ),
+                (
                     "log_lines_suppressed",
                     "Log lines left out because there were too many",
                     parts.log.suppressed(),

@@ -9,7 +9,7 @@ use rand::Rng as _;
 use tokio::runtime::{Builder, Runtime};
 use unring_exchange::{Config as EngineConfig, Engine, Origin, Signatures};
 use unring_peer::Identity;
-use unring_peer_addr::{AcceptCounters, TlsIdentity, UrlConnector};
+use unring_peer_addr::{AcceptCounters, Pressure, TlsIdentity, UrlConnector};
 use unring_rate_governor::{
     Config as GovernorConfig, CpuMeter, DEFAULT_MAX_CALLERS, Governor, Rate,
 };
@@ -101,6 +101,7 @@ impl Node {
             meter,
             throttled: Arc::new(AtomicU64::new(0)),
             accepted: Arc::new(AcceptCounters::default()),
+            pressure: Arc::new(Pressure::new()),
             log,
             level: Level::default(),
             draining: AtomicBool::new(false),

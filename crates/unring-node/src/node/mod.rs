@@ -4,6 +4,7 @@ mod build;
 mod control;
 mod error;
 mod libp2p;
+mod reading;
 mod reload;
 mod run;
 
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use tokio::runtime::Runtime;
 use unring_peer::PeerId;
-use unring_peer_addr::AcceptCounters;
+use unring_peer_addr::{AcceptCounters, Pressure};
 use unring_rate_governor::{CpuMeter, Governor};
 
 pub use self::error::BuildError;
@@ -60,6 +61,7 @@ pub(crate) struct Parts {
     pub(crate) meter: Arc<CpuMeter>,
     pub(crate) throttled: Arc<AtomicU64>,
     pub(crate) accepted: Arc<AcceptCounters>,
+    pub(crate) pressure: Arc<Pressure>,
     pub(crate) log: Arc<LogCounters>,
     pub(crate) level: control::Level,
     pub(crate) draining: AtomicBool,

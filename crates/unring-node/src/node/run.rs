@@ -201,6 +201,7 @@ async fn serve_grpc(
     } else {
         Incoming::tls(listener, tls, limits, counters).map_err(|error| chain(&error))?
     };
+    let incoming = incoming.with_pressure(Arc::clone(&parts.pressure));
     let handler = Arc::new(NodeHandler {
         exchange: parts.exchange.clone(),
         governor: Arc::clone(&parts.governor),
