@@ -5,6 +5,7 @@ use std::time::Duration;
 use unring_cycle_detector::Event;
 use unring_peer::{PeerId, SignedRecord};
 
+use crate::config::MAX_RETRY_AFTER;
 use crate::message::{Answer, OutboundRequest};
 use crate::stream::StreamId;
 use crate::upstream::UpstreamId;
@@ -101,9 +102,6 @@ pub enum Notice {
         reason: String,
     },
 }
-
-/// The longest wait that an upstream may ask for: as long as our own longest back-off, so that none can silence us.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// Why an outbound request or stream failed.
 #[derive(Clone, Debug, PartialEq, Eq)]

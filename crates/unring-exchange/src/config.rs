@@ -64,7 +64,8 @@ pub const FAIR_TIMEOUT: Duration = Duration::from_secs(1);
 /// After how long asking again is worth it when no slot was free: the requests that hold them take about as long.
 pub const BUSY_RETRY: Duration = Duration::from_secs(1);
 
-/// The longest pause that is passed on from an upstream's answer: as long as a failure is cached.
+/// The longest pause that an upstream may ask for, of us or of our callers: as long as a failure is cached, so that none
+/// can silence us.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// How much earlier a node answers than its own caller gives up, at most; an eighth of the time when that is less.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use unring_peer::{GrpcUrl, Join, NodeRecord, PeerAddress, SignedRecord};
 
 use crate::action::{Action, Notice};
-use crate::config::{CLONE_PAUSE, CLONE_WINDOW, MIN_SIGN_INTERVAL};
+use crate::config::{CLONE_PAUSE, CLONE_WINDOW, MAX_CLOCK_SKEW, MIN_SIGN_INTERVAL};
 use crate::engine::{Engine, Now};
 use crate::verifier::Verifier;
 
@@ -49,6 +49,21 @@ impl Own {
     pub(crate) fn sign_at(&self) -> Duration {
         self.sign_at
     }
+
+    /// When it is to be signed for its age. Others judge it by the wall clock: after a suspension or a step of that clock
+    /// it is due earlier than this process has run.
+    pub(crate) fn due(&self, now: Now, renewal: Duration) -> Duration {
+        // One that cannot be signed is tried again at leisure.
+        let Some(record) = self.record.as_ref().filter(|_| self.invalid.is_none()) else {
+            return self.sign_at;
+        };
+        let issued_at = record.record().issued_at;
+        if issued_at > now.unix.saturating_add(MAX_CLOCK_SKEW) {
+            return self.signed_at + MIN_SIGN_INTERVAL;
+        }
+        let left = issued_at.saturating_add(renewal).saturating_since(now.unix);
+        self.sign_at.min(now.mono + left).max(self.signed_at + MIN_SIGN_INTERVAL)
+    }
 }
 
 impl<V: Verifier> Engine<V> {
@@ -68,6 +83,16 @@ impl<V: Verifier> Engine<V> {
     #[must_use]
     pub fn own_record(&self) -> Option<&SignedRecord> {
         self.own.record.as_ref()
+    }
+
+    /// How old our record may become.
+    fn renewal(&self) -> Duration {
+        (self.config.record_ttl / 3).max(MIN_SIGN_INTERVAL)
+    }
+
+    /// When our record is to be signed for its age alone.
+    pub(crate) fn own_due(&self, now: Now) -> Duration {
+        self.own.due(now, self.renewal())
     }
 
     fn own_joins(&self) -> Vec<Join> {
@@ -99,7 +124,7 @@ impl<V: Verifier> Engine<V> {
 
     /// Signs our record anew, with a higher `seq` that is on disk before the record goes anywhere.
     pub(crate) fn sign_own(&mut self, now: Now) {
-        self.own.sign_at = now.mono + (self.config.record_ttl / 3).max(MIN_SIGN_INTERVAL);
+        self.own.sign_at = now.mono + self.renewal();
         let seq = self.own.seq.saturating_add(1).max(now.unix.get());
         let content = NodeRecord { seq, ..self.own_content(now) };
         match SignedRecord::sign(&self.identity, content) {

@@ -10,7 +10,7 @@ impl<V: Verifier> Engine<V> {
     /// Does whatever is due. Calling it early or late does no harm.
     pub fn on_timer(&mut self, now: Now) {
         self.expire(now);
-        if self.own.sign_at() <= now.mono {
+        if self.own_due(now) <= now.mono {
             self.sign_own(now);
         }
         let due: Vec<_> = self
@@ -41,7 +41,7 @@ impl<V: Verifier> Engine<V> {
         // A signed time comes due when the wall clock gets there; a step of that clock is noticed at the next event.
         let expiry = self.book.next_expiry().map(|at| now.mono + at.saturating_since(now.unix));
         let detector = self.detector.next_wake();
-        let due = pending.chain(streams).chain(expiry).chain(detector).chain([self.own.sign_at()]);
+        let due = pending.chain(streams).chain(expiry).chain(detector).chain([self.own_due(now)]);
         let refresh = self.upstreams.values().flat_map(|upstream| {
             let link = match upstream.link {
                 Link::Waiting { until } => Some(until),

@@ -1,6 +1,6 @@
 //! Our own record: when it is signed, and what becomes of those that we did not sign.
 
-use unring_peer::{Identity, PeerAddress};
+use unring_peer::{Identity, PeerAddress, UnixMillis};
 
 use super::support::*;
 use crate::config::{CLONE_PAUSE, CLONE_WINDOW};
@@ -74,6 +74,32 @@ fn it_is_signed_for_news_and_at_a_third_of_its_ttl() {
     let pushes = pushed(&node.run(seconds(1)), stream);
     assert_eq!(pushes, [(node.me(), node.own_seq())]);
     assert_eq!(signings(&node.run(ttl)), 3);
+}
+
+#[test]
+fn a_step_of_the_wall_clock_is_followed() {
+    let me = Identity::generate();
+    let ttl = seconds(30 * 60);
+    // Ahead, as after a suspension: for everybody else the record is older than this process has run.
+    for (ahead, signed) in [(ttl / 3 - seconds(2), false), (ttl / 3, true), (DAY, true)] {
+        let mut node = node(&me, 0);
+        node.run(seconds(1));
+        node.now.unix = node.now.unix.saturating_add(ahead);
+        assert_eq!(signings(&node.run(millis(1))), usize::from(signed), "{ahead:?}");
+        assert_eq!(signings(&node.run(ttl / 3 - seconds(3))), usize::from(!signed), "{ahead:?}");
+    }
+    // Back: the record is from a future that nobody believes.
+    for (minutes, signed) in [(4, false), (6, true), (24 * 60, true)] {
+        let mut node = node(&me, 0);
+        node.run(seconds(1));
+        let back = minutes * 60 * 1000;
+        node.now.unix = UnixMillis::new(node.now.unix.get() - back);
+        let before = node.own_seq();
+        assert_eq!(signings(&node.run(seconds(60))), usize::from(signed), "{minutes} minutes");
+        let own = node.engine.own_record().expect("signed").record();
+        assert_eq!(own.seq, before + u64::from(signed), "it goes on from what others have seen");
+        assert!(own.issued_at <= node.now.unix.saturating_add(seconds(5 * 60)));
+    }
 }
 
 #[test]
