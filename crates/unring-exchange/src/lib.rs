@@ -1,4 +1,23 @@
-//! The peer address exchange as a state machine without I/O.
+#![doc = include_str!("../README.md")]
+//! # Events and actions
+//!
+//! | What happens | Reported with |
+//! |---|---|
+//! | a request comes in, or its caller gives up | [`Engine::on_request`], [`Engine::on_request_cancelled`] |
+//! | an [`Action::Call`] ends, however | [`Engine::on_call_done`] |
+//! | a node or client watches us | [`Engine::on_watcher`] |
+//! | an [`Action::OpenStream`] succeeds | [`Engine::on_stream_opened`] |
+//! | records come on a stream, it ends or could not be opened | [`Engine::on_stream_records`], [`Engine::on_stream_closed`] |
+//! | [`Engine::next_timer`] is due | [`Engine::on_timer`] |
+//! | configuration or addresses change | [`Engine::set_upstreams`], [`Engine::set_addresses`] |
+//!
+//! After each, [`Engine::take_actions`] is emptied. A connection to an upstream is kept for its stream and requests; a
+//! call with `fresh_connection` gets one of its own, and an [`Action::CloseStream`] closes the one below the stream, so
+//! that the next one may lead elsewhere. `fresh` says of a result that its connection was made for it.
+//!
+//! # Bounds
+//!
+//! Every bound and pause is a constant in [`config`] or a field of [`Config`], with its reason and what happens there.
 #![forbid(unsafe_code)]
 
 mod action;
