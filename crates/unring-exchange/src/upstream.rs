@@ -64,7 +64,8 @@ pub(crate) struct Upstream {
     /// Since when its stream is open.
     open_since: Option<Duration>,
     pub(crate) last: Option<(Duration, LastResult)>,
-    /// When the address is looked at again because it is on a ring.
+    on_ring: bool,
+    /// When the address is looked at again, because it is on a ring or led elsewhere.
     pub(crate) probe_at: Option<Duration>,
     probes: usize,
     /// Probes still to be sent in quick succession, because the address led to another node than before.
@@ -88,6 +89,7 @@ impl Upstream {
             link_backoff: Backoff::default(),
             open_since: None,
             last: None,
+            on_ring: false,
             probe_at: None,
             probes: 0,
             recheck: 0,
@@ -206,6 +208,7 @@ impl Upstream {
 
     /// It is on a ring that the detector sees, or no longer.
     pub(crate) fn set_on_ring(&mut self, now: Duration, on_ring: bool) {
+        self.on_ring = on_ring;
         match (on_ring, self.probe_at) {
             (true, None) => self.probe_at = Some(now),
             (false, Some(_)) if self.recheck == 0 => self.probe_at = None,
@@ -221,8 +224,13 @@ impl Upstream {
         // Those on their way count as answered, so that there are not twice as many.
         let full = self.recheck == 0 && self.looks.count() + self.probes + 1 >= TARGET_WINDOW;
         self.recheck = self.recheck.saturating_sub(1);
-        let pause = if full { jitter(PROBE_AGAIN, rng) } else { out_of_step(PROBE_INTERVAL, rng) };
-        self.probe_at = Some(now + pause);
+        self.probe_at = if !full {
+            Some(now + out_of_step(PROBE_INTERVAL, rng))
+        } else if self.on_ring {
+            Some(now + jitter(PROBE_AGAIN, rng))
+        } else {
+            None
+        };
         let free = self.probes < MAX_PROBES;
         self.probes += usize::from(free);
         free

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use unring_cycle_detector::{Config as DetectorConfig, Detector};
+use unring_cycle_detector::{Config as DetectorConfig, Detector, RingId};
 use unring_dedup_store::{Config as DedupConfig, DedupStore};
 use unring_peer::{GrpcUrl, Identity, PeerAddress, PeerId, UnixMillis};
 
@@ -64,6 +64,8 @@ pub struct Engine<V> {
     dedup: DedupStore<(PeerId, RequestId), PeerId>,
     detector: Detector<PeerId>,
     detector_swept: Option<Duration>,
+    /// The rings for which it is settled which upstreams are on them; none when an upstream leads elsewhere since.
+    rings_seen: Option<Vec<RingId>>,
     upstreams: BTreeMap<UpstreamId, Upstream>,
     streams: BTreeMap<StreamId, Stream>,
     pending: BTreeMap<InboundId, Pending>,
@@ -124,6 +126,7 @@ impl<V: Verifier> Engine<V> {
             dedup: DedupStore::new(dedup),
             detector: Detector::new(detector),
             detector_swept: None,
+            rings_seen: None,
             upstreams: BTreeMap::new(),
             streams: BTreeMap::new(),
             pending: BTreeMap::new(),

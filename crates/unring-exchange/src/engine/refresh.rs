@@ -54,6 +54,7 @@ impl<V: Verifier> Engine<V> {
             }
         }
         if before != after {
+            self.rings_seen = None;
             if self.config.refresh && !after.is_empty() {
                 let earliest =
                     self.last_recursive.map_or(now.mono, |last| last + RECURSIVE_INTERVAL);
@@ -72,6 +73,7 @@ impl<V: Verifier> Engine<V> {
                 upstream.restore(targets.iter().copied());
             }
         }
+        self.rings_seen = None;
         self.refresh_own(now);
     }
 
@@ -146,6 +148,12 @@ impl<V: Verifier> Engine<V> {
         if !self.config.refresh {
             return;
         }
+        // Every answer comes by here, so that nothing is done again for rings that were there before.
+        let rings = self.detector.rings().iter().map(|ring| ring.id);
+        if self.rings_seen.as_ref().is_some_and(|seen| seen.iter().copied().eq(rings.clone())) {
+            return;
+        }
+        self.rings_seen = Some(rings.collect());
         let me = self.me();
         let ours =
             self.detector.rings().iter().filter(|ring| ring.members.binary_search(&me).is_ok());

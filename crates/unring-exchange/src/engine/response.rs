@@ -137,6 +137,7 @@ impl<V: Verifier> Engine<V> {
         if after != before {
             let (address, targets) = (upstream.address.clone(), after.into_iter().collect());
             self.actions.push(Action::PersistTargets { address, targets });
+            self.rings_seen = None;
         }
         self.refresh_own(now);
     }

@@ -147,3 +147,18 @@ fn a_join_that_left_its_ring_is_left_alone() {
     assert_eq!(times, [], "its newer record no longer closes the ring");
     assert!(node.engine.rings().is_empty());
 }
+
+#[test]
+fn an_address_that_led_elsewhere_is_left_alone_after_some_looks() {
+    let (old, new) = (Identity::generate(), Identity::generate());
+    let mut node = Harness::with(&["a"], |_| {});
+    let stream = node.open_stream(&old);
+    node.engine.on_stream_closed(node.now, stream, &crate::CallFailure::new("over"));
+    let stream = node.open_stream(&new);
+    let times = run_probes(&mut node, seconds(1500), |node, probe| {
+        node.call_done(probe, &new, &[]);
+    });
+    assert!((TARGET_WINDOW..=TARGET_WINDOW + 2).contains(&times.len()), "{times:?}");
+    assert_eq!(node.engine.upstreams(node.now)[0].targets, [new.peer_id()].into());
+    assert!(pushed(&node.run(seconds(1)), stream).is_empty(), "its upstream has not spoken yet");
+}
