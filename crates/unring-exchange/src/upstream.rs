@@ -183,9 +183,26 @@ impl Upstream {
         self.last = Some((now, LastResult::Failed(why.reason.clone())));
     }
 
-    /// It cannot stream, but it answers.
-    pub(crate) fn polled(&mut self) {
-        self.link_backoff.succeed();
+    /// It cannot stream, so that it is polled, from now on.
+    pub(crate) fn cannot_stream(&mut self, now: Duration) {
+        self.link = Link::Polling { next: now };
+        self.open_since = None;
+    }
+
+    /// A poll has ended. One that failed is followed by an attempt to stream: it may have been replaced by one that can.
+    pub(crate) fn polled(
+        &mut self,
+        now: Duration,
+        failure: Option<&CallFailure>,
+        hurried: bool,
+        rng: &mut impl Rng,
+    ) {
+        match failure {
+            None => self.link_backoff.succeed(),
+            // An earlier poll has ended the polling already: the stream since is none of its business.
+            Some(_) if !matches!(self.link, Link::Polling { .. }) => {}
+            Some(why) => self.stream_lost(now, why, hurried, rng),
+        }
     }
 
     /// Its address leads back to this node, every time: there is nothing to hear there.

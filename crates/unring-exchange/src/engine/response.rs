@@ -162,9 +162,7 @@ impl<V: Verifier> Engine<V> {
             }
             // It says nothing about requests.
             (Purpose::Probe, why) => upstream.probe_done(now, why.is_some(), rng),
-            // It may have been replaced by one that can stream.
-            (Purpose::Poll, Some(why)) => upstream.stream_lost(now, why, hurried, rng),
-            (Purpose::Poll, None) => upstream.polled(),
+            (Purpose::Poll, why) => upstream.polled(now, why, hurried, rng),
         }
     }
 

@@ -119,7 +119,7 @@ impl<V: Verifier> Engine<V> {
         let hurried = self.is_hurried(now);
         let Some(state) = self.upstreams.get_mut(&upstream) else { return };
         if failure.unsupported {
-            state.link = Link::Polling { next: now.mono };
+            state.cannot_stream(now.mono);
         } else {
             state.stream_lost(now.mono, failure, hurried, &mut self.rng);
         }

@@ -289,3 +289,22 @@ fn where_an_address_led_is_said_until_it_is_reached_again() {
     let own = node.engine.own_record().expect("signed at the start").record();
     assert_eq!(own.joins[0].targets, [target].into());
 }
+
+#[test]
+fn a_poll_that_fails_late_does_not_touch_the_stream_since() {
+    let peer = Identity::generate();
+    // Two polls are under way at once.
+    let mut node = Harness::with(&["a"], |config| config.request_timeout = seconds(90));
+    let (stream, _) = opened(&node.run(millis(100)))[0];
+    let unsupported = CallFailure { unsupported: true, ..refused() };
+    node.engine.on_stream_closed(node.now, stream, &unsupported);
+    let polls: Vec<_> = calls(node.run(POLL_INTERVAL + seconds(1)))
+        .into_iter()
+        .filter(|call| call.request.scope == Scope::Local)
+        .collect();
+    assert_eq!(polls.len(), 2);
+    node.call_failed(polls[0].call);
+    let stream = node.open_stream(&peer);
+    node.call_failed(polls[1].call);
+    assert_eq!(node.engine.upstreams(node.now)[0].link, Link::Streaming(stream));
+}
