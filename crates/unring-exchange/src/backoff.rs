@@ -10,25 +10,25 @@ const HURRIED: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 /// First and longest pause otherwise (RFC 9520 section 3.2: failures are cached 1 s to 5 min).
 const CALM: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5 * 60));
 
-/// Failures in a row and the pause that they earn: doubling, with jitter, up to a maximum.
+/// The pause that failures in a row earn: doubling, with jitter, up to a maximum. It goes on from where it was when the
+/// hurry ends: failures that took a moment each do not add up to a pause of many seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Backoff {
-    failures: u32,
+    /// Before jitter; zero after a success.
+    last: Duration,
 }
 
 impl Backoff {
     /// Counts a failure; how long to wait now.
     pub(crate) fn fail(&mut self, hurried: bool, rng: &mut impl Rng) -> Duration {
         let (first, longest) = if hurried { HURRIED } else { CALM };
-        let pause =
-            first.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(longest);
-        self.failures = self.failures.saturating_add(1).min(31);
-        jitter(pause, rng)
+        self.last = self.last.saturating_mul(2).clamp(first, longest);
+        jitter(self.last, rng)
     }
 
     /// Counts a success.
     pub(crate) fn succeed(&mut self) {
-        self.failures = 0;
+        self.last = Duration::ZERO;
     }
 }
 
@@ -63,6 +63,19 @@ mod tests {
             assert!(pauses.iter().all(|pause| *pause <= longest), "{pauses:?}");
             assert!(pauses[39] >= longest.mul_f64(0.75), "{pauses:?}");
         }
+    }
+
+    #[test]
+    fn a_hurry_that_ends_does_not_leave_a_long_pause() {
+        let (mut backoff, mut rng) = (Backoff::default(), StdRng::seed_from_u64(1));
+        for _ in 0..4 {
+            backoff.fail(true, &mut rng);
+        }
+        assert!(backoff.fail(false, &mut rng) <= CALM.0);
+        for _ in 0..9 {
+            backoff.fail(false, &mut rng);
+        }
+        assert!(backoff.fail(true, &mut rng) <= HURRIED.1);
     }
 
     #[test]
