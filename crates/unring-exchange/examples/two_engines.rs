@@ -1,4 +1,4 @@
-//! Two nodes and the loop that runs them: `cargo run -p unring-exchange --example two_nodes`.
+//! Two nodes and the loop that runs them: `cargo run -p unring-exchange --example two_engines`.
 //!
 //! The second joins the first over a stream, and the first asks the second nothing: it hears of it all the same.
 #![expect(clippy::print_stdout, reason = "an example")]
