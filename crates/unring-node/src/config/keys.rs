@@ -91,7 +91,7 @@ pub const KEYS: &[Key] = &[
         "CPU that P2P work may use [default: 5]",
     ),
     key("limits.slots_per_upstream", "1 to 48", "Requests in flight to one upstream [default: 16]"),
-    key("limits.book_capacity", "16 to 65536", "Nodes whose records are kept [default: 4096]"),
+    key("limits.book_capacity", "16 to 32000", "Nodes whose records are kept [default: 4096]"),
     key("limits.max_connections", "2 to 4096", "libp2p connections [default: 192]"),
     key("limits.max_grpc_connections", "4 to 65536", "Inbound gRPC connections [default: 1024]"),
     key(

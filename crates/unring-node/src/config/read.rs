@@ -109,7 +109,7 @@ fn limits(s: &Settings) -> Result<Limits, ConfigError> {
                 .unwrap_or(defaults::SLOTS_PER_UPSTREAM),
         ),
         book_capacity: count(
-            s.parse("limits.book_capacity", integer(16..=65_536))?
+            s.parse("limits.book_capacity", integer(16..=32_000))?
                 .unwrap_or(defaults::BOOK_CAPACITY),
         ),
         max_connections: s
