@@ -61,7 +61,7 @@ fn a_value_that_is_not_accepted_is_named_with_what_is() {
         ("[limits]\ncpu_budget_percent = 500", "limits.cpu_budget_percent = 500", "0.5 to 100"),
         ("[limits]\ncpu_budget_percent = nan", "limits.cpu_budget_percent = nan", "0.5 to 100"),
         ("[limits]\nslots_per_upstream = 0", "limits.slots_per_upstream = 0", "1 to "),
-        ("[limits]\nbook_capacity = -1", "limits.book_capacity = -1", "16 to 65536"),
+        ("[limits]\nbook_capacity = -1", "limits.book_capacity = -1", "16 to 32000"),
         ("[limits]\nmax_connections = 5.5", "limits.max_connections = 5.5", "2 to 4096"),
         ("[timing]\nrecord_ttl = \"1s\"", "timing.record_ttl = \"1s\"", "5s to 24h"),
         ("[timing]\nrequest_timeout = 10", "timing.request_timeout = 10", "100ms to 30s"),
