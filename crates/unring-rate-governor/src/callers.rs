@@ -1,14 +1,13 @@
 //! The accounts of callers, at most so many.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hashbrown::HashTable;
 use parking_lot::RwLock;
 
-use crate::bucket::Slot;
+use crate::bucket::Account;
 
 /// Parts of the map with a lock each: more than the threads that a node serves with, so that they seldom meet.
 const SHARDS: usize = 16;
@@ -16,13 +15,13 @@ const SHARDS: usize = 16;
 /// An account for each caller up to the cap, and one for everyone else.
 #[derive(Debug)]
 pub(crate) struct Callers<K: Hash + Eq> {
-    shards: [RwLock<HashMap<K, Slot>>; SHARDS],
+    shards: [RwLock<HashTable<(K, Account)>>; SHARDS],
     /// Keyed at random: callers choose their ids.
     hasher: RandomState,
     /// Places taken; taken before an account is made, so that the map never passes the cap.
     tracked: AtomicUsize,
     cap: NonZeroUsize,
-    everyone_else: Slot,
+    everyone_else: Account,
 }
 
 impl<K: Hash + Eq + Clone> Callers<K> {
@@ -32,35 +31,39 @@ impl<K: Hash + Eq + Clone> Callers<K> {
             hasher: RandomState::new(),
             tracked: AtomicUsize::new(0),
             cap,
-            everyone_else: Slot::default(),
+            everyone_else: Account::default(),
         }
     }
 
-    fn shard(&self, caller: &K) -> &RwLock<HashMap<K, Slot>> {
-        #[expect(clippy::cast_possible_truncation, reason = "which bits are used does not matter")]
-        let hash = self.hasher.hash_one(caller) as usize;
-        &self.shards[hash % SHARDS]
-    }
-
-    /// The caller's account, made if need be and possible, else everyone else's. No lock is held when it returns.
-    pub(crate) fn slot(&self, caller: &K) -> Slot {
-        let shard = self.shard(caller);
-        if let Some(slot) = shard.read().get(caller) {
-            return slot.clone();
+    /// Lets `decide` work on the caller's account, made if need be and possible, else on everyone else's, which it is told.
+    /// `decide` runs under a shard's lock and must not come back here.
+    pub(crate) fn with<T>(&self, caller: &K, decide: impl FnOnce(&Account, bool) -> T) -> T {
+        let hash = self.hasher.hash_one(caller);
+        // The table uses the top 7 bits and the lowest.
+        let shard = &self.shards[usize::from(hash.to_le_bytes()[6]) % SHARDS];
+        let known = |entry: &(K, Account)| entry.0 == *caller;
+        {
+            let accounts = shard.read();
+            if let Some((_, account)) = accounts.find(hash, known) {
+                return decide(account, false);
+            }
+        }
+        if self.tracked() >= self.cap.get() {
+            // Strangers who come when the table is full need not wait for each other.
+            return decide(&self.everyone_else, true);
         }
         let mut accounts = shard.write();
-        if let Some(slot) = accounts.get(caller) {
-            return slot.clone();
+        if let Some((_, account)) = accounts.find(hash, known) {
+            return decide(account, false);
         }
         let place = |tracked: usize| (tracked < self.cap.get()).then_some(tracked + 1);
         if self.tracked.fetch_update(Ordering::Relaxed, Ordering::Relaxed, place).is_err() {
-            return self.everyone_else.clone();
+            drop(accounts);
+            return decide(&self.everyone_else, true);
         }
-        accounts.entry(caller.clone()).or_default().clone()
-    }
-
-    pub(crate) fn is_everyone_else(&self, slot: &Slot) -> bool {
-        *slot == self.everyone_else
+        let entry = (caller.clone(), Account::default());
+        let entry = accounts.insert_unique(hash, entry, |entry| self.hasher.hash_one(&entry.0));
+        decide(&entry.get().1, false)
     }
 
     pub(crate) fn tracked(&self) -> usize {
@@ -68,14 +71,13 @@ impl<K: Hash + Eq + Clone> Callers<K> {
     }
 
     /// Drops the accounts that `spent` says are as good as new, and gives the memory back. Returns how many.
-    pub(crate) fn sweep(&self, spent: impl Fn(&Slot) -> bool) -> usize {
+    pub(crate) fn sweep(&self, spent: impl Fn(&Account) -> bool) -> usize {
         let mut dropped = 0;
         for shard in &self.shards {
             let mut accounts = shard.write();
             let before = accounts.len();
-            // An account that a request holds at this moment is about to be charged.
-            accounts.retain(|_, slot| Arc::strong_count(&slot.0) > 1 || !spent(slot));
-            accounts.shrink_to_fit();
+            accounts.retain(|(_, account)| !spent(account));
+            accounts.shrink_to_fit(|entry| self.hasher.hash_one(&entry.0));
             dropped += before - accounts.len();
         }
         self.tracked.fetch_sub(dropped, Ordering::Relaxed);

@@ -5,16 +5,17 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use governor::clock::{Clock, MonotonicClock};
+use governor::clock::{Clock, MonotonicClock, Reference};
 use parking_lot::Mutex;
 
 use crate::active::ActiveCallers;
-use crate::bucket::{Bucket, Critical, Main, Slot};
+use crate::bucket::{Account, Bucket};
 use crate::budget::CpuBudget;
 use crate::callers::Callers;
 use crate::controller::{Controller, Measurement};
+use crate::cost::Charge;
 use crate::decision::{Decision, Limited, Priority, WhichLimit};
-use crate::rate::{Rate, cells};
+use crate::rate::Rate;
 
 /// A bound on tracked callers that suits a cluster: 4096 nodes, as many as an address book holds.
 pub const DEFAULT_MAX_CALLERS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
@@ -59,11 +60,15 @@ pub struct Control {
 #[derive(Debug)]
 pub struct Governor<K: Hash + Eq, C: Clock = MonotonicClock> {
     callers: Callers<K>,
-    all: Slot,
-    per_caller: Bucket<Main, C>,
-    per_caller_critical: Bucket<Critical, C>,
-    total: Bucket<Main, C>,
-    total_critical: Bucket<Critical, C>,
+    all: Account,
+    per_caller: Bucket,
+    per_caller_critical: Bucket,
+    total: Bucket,
+    total_critical: Bucket,
+    /// The part of the total that one active caller takes up at most.
+    part: f64,
+    clock: C,
+    start: C::Instant,
     active: ActiveCallers,
     controller: Mutex<Controller>,
     /// The controller's scale, as the bits of an `f64`.
@@ -81,8 +86,15 @@ struct Load {
     scale: f64,
     /// What a cost to the caller's own bucket is multiplied by besides.
     share: f64,
-    /// Time since the buckets were made.
-    elapsed: Duration,
+    /// Nanoseconds since the governor was made. Read once: a clock costs as much as all the rest of a decision.
+    elapsed: u64,
+}
+
+/// Whose account a request is charged to.
+#[derive(Debug, Clone, Copy)]
+struct Payer<'a> {
+    account: &'a Account,
+    everyone_else: bool,
 }
 
 /// The part of the total's burst that may be in use for a request to be admitted, in quarters, before it is charged.
@@ -114,11 +126,14 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Governor<K, C> {
     pub fn with_clock(config: Config, clock: C) -> Self {
         Self {
             callers: Callers::new(config.max_callers),
-            all: Slot::default(),
-            per_caller: Bucket::new(config.per_caller, clock.clone()),
-            per_caller_critical: Bucket::new(config.per_caller.tenth(), clock.clone()),
-            total: Bucket::new(config.total, clock.clone()),
-            total_critical: Bucket::new(config.total.tenth(), clock),
+            all: Account::default(),
+            per_caller: Bucket::new(config.per_caller),
+            per_caller_critical: Bucket::new(config.per_caller.tenth()),
+            total: Bucket::new(config.total),
+            total_critical: Bucket::new(config.total.tenth()),
+            part: f64::from(config.per_caller.per_second()) / f64::from(config.total.per_second()),
+            start: clock.now(),
+            clock,
             active: ActiveCallers::default(),
             controller: Mutex::new(Controller::new(config.budget)),
             scale: AtomicU64::new(1.0_f64.to_bits()),
@@ -129,27 +144,42 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Governor<K, C> {
 
     /// Decides on a request of `caller` that costs `cost` units, one unit being the cheapest useful answer, and charges it.
     ///
-    /// A request of one unit is never degraded. Takes well under a microsecond and waits for nothing but short map locks.
+    /// A request of one unit is never degraded. Takes well under a microsecond, and waits for nothing but a
+    /// lock on a sixteenth of the table of callers, which others hold for as short a time.
     pub fn check(&self, caller: &K, priority: Priority, cost: NonZeroU32) -> Decision {
-        let slot = self.callers.slot(caller);
-        // Read once: the buckets were made together, and a clock costs as much as a bucket.
-        let elapsed = self.total.elapsed();
-        let active = self.active.touch(&slot, elapsed);
+        let elapsed = self.elapsed();
+        self.callers.with(caller, |account, everyone_else| {
+            self.decide(Payer { account, everyone_else }, priority, cost, elapsed)
+        })
+    }
+
+    fn decide(
+        &self,
+        payer: Payer<'_>,
+        priority: Priority,
+        cost: NonZeroU32,
+        elapsed: u64,
+    ) -> Decision {
+        let active = self.active.touch(payer.account, elapsed);
         let load = Load { scale: self.scale(), share: self.share(active), elapsed };
-        if priority == Priority::Critical && self.take_critical(&slot, cost) {
+        if priority == Priority::Critical && self.take_critical(payer.account, cost, elapsed) {
             self.count(cost);
             return Decision::Admitted;
         }
-        let Err(limited) = self.take(&slot, priority, cost, load) else {
+        let Err(limited) = self.take(payer, priority, cost, load) else {
             self.count(cost);
             return Decision::Admitted;
         };
         self.limiting.store(true, Ordering::Relaxed);
-        if cost > NonZeroU32::MIN && self.take(&slot, priority, NonZeroU32::MIN, load).is_ok() {
+        if cost > NonZeroU32::MIN && self.take(payer, priority, NonZeroU32::MIN, load).is_ok() {
             self.count(NonZeroU32::MIN);
             return Decision::Degraded(limited);
         }
         Decision::Refused(limited)
+    }
+
+    fn elapsed(&self) -> u64 {
+        self.clock.now().duration_since(self.start).into()
     }
 
     fn count(&self, units: NonZeroU32) {
@@ -157,14 +187,14 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Governor<K, C> {
     }
 
     /// The lane of their own that critical requests have, at plain cost.
-    fn take_critical(&self, slot: &Slot, cost: NonZeroU32) -> bool {
-        let cells = cells(cost, 1.0);
-        if self.per_caller_critical.take(slot, cells).is_err() {
+    fn take_critical(&self, account: &Account, cost: NonZeroU32, elapsed: u64) -> bool {
+        let charge = Charge::new(cost, 1.0);
+        if self.per_caller_critical.take(&account.critical, charge, elapsed).is_err() {
             return false;
         }
-        let admitted = self.total_critical.take(&self.all, cells).is_ok();
+        let admitted = self.total_critical.take(&self.all.critical, charge, elapsed).is_ok();
         if !admitted {
-            self.per_caller_critical.refund(slot, cells);
+            self.per_caller_critical.refund(&account.critical, charge);
         }
         admitted
     }
@@ -172,34 +202,38 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Governor<K, C> {
     /// Charges the caller and the total, or neither.
     fn take(
         &self,
-        slot: &Slot,
+        payer: Payer<'_>,
         priority: Priority,
         cost: NonZeroU32,
         load: Load,
     ) -> Result<(), Limited> {
         let Load { scale, share, elapsed } = load;
-        let modest = self.per_caller.debt(slot, elapsed) <= self.per_caller.burst_time() / 2;
+        let tat = &payer.account.main;
+        let modest = Bucket::debt(tat, elapsed) <= self.per_caller.burst_time() / 2;
         let Headroom(quarters) = Headroom::of(modest, priority, cost > NonZeroU32::MIN);
-        let no_headroom = self
-            .total
-            .debt(&self.all, elapsed)
+        let no_headroom = Bucket::debt(&self.all.main, elapsed)
             .saturating_sub(self.total.burst_time() * quarters / 4);
 
-        let own = cells(cost, scale * share);
-        if let Err(wait) = self.per_caller.take(slot, own) {
-            let everyone_else = self.callers.is_everyone_else(slot);
+        let own = Charge::new(cost, scale * share);
+        if let Err(wait) = self.per_caller.take(tat, own, elapsed) {
             return Err(Limited {
-                limit: if everyone_else { WhichLimit::EveryoneElse } else { WhichLimit::Caller },
+                limit: if payer.everyone_else {
+                    WhichLimit::EveryoneElse
+                } else {
+                    WhichLimit::Caller
+                },
                 retry_after: whole(wait.max(no_headroom)),
                 rate_per_second: f64::from(self.per_caller.rate().per_second()) / (scale * share),
             });
         }
         let refused = match no_headroom {
-            Duration::ZERO => self.total.take(&self.all, cells(cost, scale)).err(),
+            Duration::ZERO => {
+                self.total.take(&self.all.main, Charge::new(cost, scale), elapsed).err()
+            }
             wait => Some(wait),
         };
         let Some(wait) = refused else { return Ok(()) };
-        self.per_caller.refund(slot, own);
+        self.per_caller.refund(tat, own);
         Err(Limited {
             limit: WhichLimit::Total,
             retry_after: whole(wait),
@@ -209,8 +243,7 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Governor<K, C> {
 
     /// How much dearer a caller's own bucket gets so that `active` callers cannot use more than the total together.
     fn share(&self, active: u32) -> f64 {
-        let wanted = f64::from(active) * f64::from(self.per_caller.rate().per_second());
-        (wanted / f64::from(self.total.rate().per_second())).max(1.0)
+        (f64::from(active) * self.part).max(1.0)
     }
 
     /// Gives the controller the CPU share measured over the last `dt` (`None`: not known) and takes on its new scale. Call it
@@ -246,10 +279,10 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Governor<K, C> {
     ///
     /// Call it every few seconds: nothing else makes the map smaller. Linear in the callers tracked.
     pub fn sweep(&self) -> usize {
-        let elapsed = self.total.elapsed();
-        self.callers.sweep(|slot| {
-            self.per_caller.debt(slot, elapsed).is_zero()
-                && self.per_caller_critical.debt(slot, elapsed).is_zero()
+        let elapsed = self.elapsed();
+        self.callers.sweep(|account| {
+            Bucket::debt(&account.main, elapsed).is_zero()
+                && Bucket::debt(&account.critical, elapsed).is_zero()
         })
     }
 

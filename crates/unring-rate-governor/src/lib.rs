@@ -6,6 +6,7 @@ mod bucket;
 mod budget;
 mod callers;
 mod controller;
+mod cost;
 mod decision;
 mod governor;
 mod meter;

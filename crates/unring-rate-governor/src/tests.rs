@@ -1,4 +1,5 @@
 mod admission;
+mod bucket;
 mod closed_loop;
 mod controller;
 mod fairness;
