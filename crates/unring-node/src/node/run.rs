@@ -8,7 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use unring_peer_addr::{AcceptLimits, Incoming, ServerConfig, TlsIdentity, serve};
 
@@ -24,6 +24,9 @@ const SHUTDOWN: Duration = Duration::from_secs(3);
 
 /// Time for open requests of the admin port at the end.
 const ADMIN_SHUTDOWN: Duration = Duration::from_millis(500);
+
+/// Time to write down what the network did last.
+const LAST_EVENTS: Duration = Duration::from_millis(200);
 
 /// Time for libp2p connections to close.
 const CLOSING: Duration = Duration::from_millis(1500);
@@ -117,7 +120,11 @@ async fn run_p2p(
 }
 
 /// The tasks that run beside the gRPC service.
-struct Background(JoinSet<&'static str>);
+struct Background {
+    tasks: JoinSet<&'static str>,
+    /// Logs what the network did. Ends after it, and is not watched for it.
+    event_log: JoinHandle<()>,
+}
 
 impl Background {
     fn start(
@@ -151,14 +158,12 @@ impl Background {
             network.run().await;
             NETWORK
         });
-        // Ends with the network, which is watched here.
-        drop(tokio::spawn(libp2p::log_events(events)));
-        Self(tasks)
+        Self { tasks, event_log: tokio::spawn(libp2p::log_events(events)) }
     }
 
     /// Which part ended; a panic has written its own line.
     async fn ended(&mut self) -> &'static str {
-        match self.0.join_next().await {
+        match self.tasks.join_next().await {
             Some(Ok(part)) => part,
             _ => "background work",
         }
@@ -169,7 +174,7 @@ impl Background {
         parts.exchange.stop().await;
         parts.network.shutdown();
         let closing = async {
-            while let Some(ended) = self.0.join_next().await {
+            while let Some(ended) = self.tasks.join_next().await {
                 if ended.is_ok_and(|part| part == NETWORK) {
                     break;
                 }
@@ -177,7 +182,12 @@ impl Background {
         };
         // What has not closed by then is cut off.
         let _ = tokio::time::timeout(CLOSING, closing).await;
-        self.0.abort_all();
+        self.tasks.shutdown().await;
+        // The network is gone and its last events are queued: they belong before the line that says that the node stopped.
+        let abort = self.event_log.abort_handle();
+        if tokio::time::timeout(LAST_EVENTS, self.event_log).await.is_err() {
+            abort.abort();
+        }
     }
 }
 
