@@ -50,8 +50,9 @@ fn main() -> Result<(), InvalidRecord> {
         second.on_timer(now);
         for action in second.take_actions() {
             match action {
-                Action::PersistSeq(seq) => {
-                    println!("{millis:>4} ms: second writes seq {seq} to disk")
+                Action::PersistSeq { seq } => {
+                    println!("{millis:>4} ms: second writes seq {seq} to disk");
+                    second.on_seq_persisted(now, seq);
                 }
                 Action::OpenStream { stream: id, caller_record, .. } => {
                     println!("{millis:>4} ms: second opens a stream to first");
@@ -72,11 +73,13 @@ fn main() -> Result<(), InvalidRecord> {
         }
         first.on_timer(now);
         for action in first.take_actions() {
-            if let (Action::Push { records, snapshot_complete, .. }, Some(id)) =
-                (action, stream.of_second)
-            {
-                println!("{millis:>4} ms: first pushes {} records", records.len());
-                second.on_stream_records(now, id, received(&records)?, 0, snapshot_complete);
+            match (action, stream.of_second) {
+                (Action::PersistSeq { seq }, _) => first.on_seq_persisted(now, seq),
+                (Action::Push { records, snapshot_complete, .. }, Some(id)) => {
+                    println!("{millis:>4} ms: first pushes {} records", records.len());
+                    second.on_stream_records(now, id, received(&records)?, 0, snapshot_complete);
+                }
+                _ => {}
             }
         }
     }

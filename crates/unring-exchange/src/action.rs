@@ -21,8 +21,13 @@ pub struct CallId(pub(crate) u64);
 /// What an engine asks of whoever runs it. Actions are to be taken in their order.
 #[derive(Debug)]
 pub enum Action {
-    /// Write this `seq` of our own record to disk, before any action after it is taken.
-    PersistSeq(u64),
+    /// Write to disk that our records may have used every `seq` up to this one, and report with
+    /// [`Engine::on_seq_persisted`](crate::Engine::on_seq_persisted). No record with a higher one is shown to anybody
+    /// before. It is asked for ahead of need, so nothing waits for it: of several only the last needs to be written.
+    PersistSeq {
+        /// The highest `seq` that may be used then.
+        seq: u64,
+    },
     /// Answer an inbound request that was pending.
     Answer {
         /// Which.

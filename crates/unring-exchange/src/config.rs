@@ -80,6 +80,16 @@ pub const CLONE_PAUSE: Duration = Duration::from_secs(10 * 60);
 /// Our own record is not signed anew sooner than this for its age, however short its ttl.
 pub const MIN_SIGN_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How many versions of our record are reserved on disk at once, so that a new one need not wait for the disk. A crash
+/// loses at most as many, which is a second of the clock that a `seq` starts from.
+pub const SEQ_RESERVE: u64 = 1000;
+
+/// How long our record waits where its `seq` is not reserved: the first one, and one that goes past a version which
+/// others kept of a lost database. After that it goes out all the same: a disk that hangs
+/// counts as one that refuses, and the wall clock keeps the next `seq` above this one. The record before is valid for
+/// two thirds of its ttl meanwhile; a commit takes milliseconds, on a busy SD card a second or two.
+pub const MAX_PERSIST_WAIT: Duration = Duration::from_secs(5);
+
 /// How often an upstream that cannot stream is polled.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(30);
 

@@ -27,6 +27,11 @@ pub struct Counters {
     pub clock_skew: u64,
     /// Requests refused for their trace.
     pub invalid_traces: u64,
+    /// Times that our own record was signed.
+    pub signed: u64,
+    /// Times that our own record went out before its `seq` was on disk, because the disk took longer than
+    /// [`MAX_PERSIST_WAIT`](crate::config::MAX_PERSIST_WAIT).
+    pub seqs_unpersisted: u64,
     /// Records pushed on streams.
     pub pushes: u64,
     /// Records kept, new or newer.

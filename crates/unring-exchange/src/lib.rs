@@ -8,6 +8,7 @@
 //! | a node or client watches us | [`Engine::on_watcher`] |
 //! | an [`Action::OpenStream`] succeeds | [`Engine::on_stream_opened`] |
 //! | records come on a stream, it ends or could not be opened | [`Engine::on_stream_records`], [`Engine::on_stream_closed`] |
+//! | an [`Action::PersistSeq`] is on disk, or cannot be | [`Engine::on_seq_persisted`] |
 //! | [`Engine::next_timer`] is due | [`Engine::on_timer`] |
 //! | configuration or addresses change | [`Engine::set_upstreams`], [`Engine::set_addresses`] |
 //!

@@ -39,7 +39,13 @@ impl<V: Verifier + Clone> World<V> {
 
     fn act(&mut self, id: NodeId, action: Action) {
         match action {
-            Action::PersistSeq(seq) => self.nodes[id].persisted_seq = seq,
+            Action::PersistSeq { seq } => {
+                self.nodes[id].persisted_seq = seq;
+                let now = self.now_of(id);
+                if let Some(engine) = self.nodes[id].engine.as_mut() {
+                    engine.on_seq_persisted(now, seq);
+                }
+            }
             Action::Answer { inbound, answer } => {
                 if let Some(waiting) = self.waiting.remove(&(self.party(id), inbound)) {
                     self.respond(id, waiting, answer);

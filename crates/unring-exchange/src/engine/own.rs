@@ -1,4 +1,5 @@
-//! Our own record: when it is signed anew, and what happens when somebody shows us one that we did not sign.
+//! Our own record: when it is signed anew, when it goes out, and what happens when somebody shows us one that we did not
+//! sign.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,16 +7,28 @@ use std::time::Duration;
 use unring_peer::{GrpcUrl, Join, NodeRecord, PeerAddress, SignedRecord};
 
 use crate::action::{Action, Notice};
-use crate::config::{CLONE_PAUSE, CLONE_WINDOW, MAX_CLOCK_SKEW, MIN_SIGN_INTERVAL};
+use crate::config::{
+    CLONE_PAUSE, CLONE_WINDOW, MAX_CLOCK_SKEW, MAX_PERSIST_WAIT, MIN_SIGN_INTERVAL, SEQ_RESERVE,
+};
 use crate::engine::{Engine, Now};
 use crate::verifier::Verifier;
 
 /// Our own record and what it is made of.
 #[derive(Debug)]
 pub(crate) struct Own {
+    /// The one that others may see: its `seq` is reserved on disk.
     pub(crate) record: Option<SignedRecord>,
+    /// A newer one, until its `seq` is reserved.
+    held: Option<SignedRecord>,
+    /// When it goes out though it is not: it or one that it replaced has waited so long.
+    held_until: Duration,
     signed_at: Duration,
+    /// When `record` went out.
+    shown_at: Duration,
     seq: u64,
+    /// Up to which `seq` the disk has reserved, and up to which it was asked to.
+    reserved: u64,
+    asked_to_reserve: u64,
     addresses: Vec<PeerAddress>,
     grpc_url: Option<GrpcUrl>,
     sign_at: Duration,
@@ -30,8 +43,13 @@ impl Own {
     pub(crate) fn new(seq: u64, addresses: Vec<PeerAddress>, grpc_url: Option<GrpcUrl>) -> Self {
         Self {
             record: None,
+            held: None,
+            held_until: Duration::ZERO,
             signed_at: Duration::ZERO,
+            shown_at: Duration::ZERO,
             seq,
+            reserved: seq,
+            asked_to_reserve: seq,
             addresses,
             grpc_url,
             sign_at: Duration::ZERO,
@@ -41,9 +59,24 @@ impl Own {
         }
     }
 
-    /// The record, and since when it says what it says.
+    /// The record that others may see, and since when.
     pub(crate) fn news(&self) -> Option<(&SignedRecord, Duration)> {
-        self.record.as_ref().map(|record| (record, self.signed_at))
+        self.record.as_ref().map(|record| (record, self.shown_at))
+    }
+
+    /// The record as last signed, whether or not others may see it.
+    fn newest(&self) -> Option<&SignedRecord> {
+        self.held.as_ref().or(self.record.as_ref())
+    }
+
+    /// Whether there is nothing to show yet, but soon.
+    pub(crate) fn is_unshown(&self) -> bool {
+        self.record.is_none() && self.held.is_some()
+    }
+
+    /// When the held one goes out at the latest.
+    pub(crate) fn held_until(&self) -> Option<Duration> {
+        self.held.as_ref().map(|_| self.held_until)
     }
 
     pub(crate) fn sign_at(&self) -> Duration {
@@ -54,7 +87,7 @@ impl Own {
     /// it is due earlier than this process has run.
     pub(crate) fn due(&self, now: Now, renewal: Duration) -> Duration {
         // One that cannot be signed is tried again at leisure.
-        let Some(record) = self.record.as_ref().filter(|_| self.invalid.is_none()) else {
+        let Some(record) = self.newest().filter(|_| self.invalid.is_none()) else {
             return self.sign_at;
         };
         let issued_at = record.record().issued_at;
@@ -79,7 +112,7 @@ impl<V: Verifier> Engine<V> {
         self.refresh_own(now);
     }
 
-    /// Our own record as last signed.
+    /// Our own record as others may see it: the last one whose `seq` is reserved on disk.
     #[must_use]
     pub fn own_record(&self) -> Option<&SignedRecord> {
         self.own.record.as_ref()
@@ -116,24 +149,31 @@ impl<V: Verifier> Engine<V> {
     /// Signs our record anew if it would say something else: never for a refresh alone.
     pub(crate) fn refresh_own(&mut self, now: Now) {
         let content = self.own_content(now);
-        let same = self.own.record.as_ref().is_some_and(|own| own.record().same_content(&content));
+        let same = self.own.newest().is_some_and(|own| own.record().same_content(&content));
         if !same {
             self.sign_own(now);
         }
     }
 
-    /// Signs our record anew, with a higher `seq` that is on disk before the record goes anywhere.
+    /// Signs our record anew, with a higher `seq`. It goes out when that is reserved on disk, which it mostly is.
     pub(crate) fn sign_own(&mut self, now: Now) {
         self.own.sign_at = now.mono + self.renewal();
-        let seq = self.own.seq.saturating_add(1).max(now.unix.get());
+        let next = self.own.seq.saturating_add(1);
+        // The clock counts where the reserve ends: at the start, and past what others kept of a lost database.
+        let seq = if next <= self.own.reserved { next } else { next.max(now.unix.get()) };
         let content = NodeRecord { seq, ..self.own_content(now) };
         match SignedRecord::sign(&self.identity, content) {
             Ok(record) => {
                 self.own.seq = seq;
                 self.own.invalid = None;
-                self.actions.push(Action::PersistSeq(seq));
-                self.own.record = Some(record);
                 self.own.signed_at = now.mono;
+                self.counters.signed += 1;
+                if self.own.held.is_none() {
+                    self.own.held_until = now.mono + MAX_PERSIST_WAIT;
+                }
+                self.own.held = Some(record);
+                self.reserve(seq);
+                self.on_seq_persisted(now, self.own.reserved);
             }
             Err(error) => {
                 let reason = error_chain(&error);
@@ -146,6 +186,37 @@ impl<V: Verifier> Engine<V> {
         let (me, name) = (self.me(), self.config.name.clone());
         let joins = self.own_joins();
         self.set_detector_joins(now, me, &name, &joins);
+    }
+
+    /// Has more reserved when half of it is used.
+    fn reserve(&mut self, seq: u64) {
+        if seq.saturating_add(SEQ_RESERVE / 2) > self.own.asked_to_reserve {
+            self.own.asked_to_reserve = seq.saturating_add(SEQ_RESERVE);
+            self.actions.push(Action::PersistSeq { seq: self.own.asked_to_reserve });
+        }
+    }
+
+    /// Every `seq` up to this one is reserved on disk, or the disk refused: either way our record goes out, since a node
+    /// that is not heard of is worse than one whose next `seq` is only kept ahead by the wall clock.
+    pub fn on_seq_persisted(&mut self, now: Now, seq: u64) {
+        self.own.reserved = self.own.reserved.max(seq);
+        if self.own.held.as_ref().is_some_and(|held| held.record().seq <= seq) {
+            self.show_own(now);
+        }
+    }
+
+    /// Lets the held record out when it has waited long enough.
+    pub(crate) fn show_own_if_due(&mut self, now: Now) {
+        if self.own.held_until().is_some_and(|until| until <= now.mono) {
+            self.counters.seqs_unpersisted += 1;
+            self.show_own(now);
+        }
+    }
+
+    fn show_own(&mut self, now: Now) {
+        let Some(record) = self.own.held.take() else { return };
+        self.own.record = Some(record);
+        self.own.shown_at = now.mono;
         for stream in self.streams.values_mut() {
             stream.schedule(now.mono);
         }
@@ -176,7 +247,8 @@ impl<V: Verifier> Engine<V> {
     }
 
     pub(crate) fn is_own_record(&self, envelope: &[u8]) -> bool {
-        self.own.record.as_ref().is_some_and(|own| own.envelope() == envelope)
+        let mut ours = self.own.record.iter().chain(&self.own.held);
+        ours.any(|own| own.envelope() == envelope)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use unring_peer::PeerId;
 
-use crate::action::{Action, CallId, InboundId};
+use crate::action::{CallId, InboundId};
 use crate::book::Introducer;
 use crate::config::{BUSY_RETRY, MAX_REQUEST_TIME, MIN_CALL_TIMEOUT};
 use crate::engine::deadline::{answer_within, call_timeout};
@@ -34,7 +34,7 @@ pub enum Admission {
 pub enum Disposition {
     /// It is answered.
     Answered(Box<Answer>),
-    /// It waits for upstreams, or for the actions before its own; [`Action::Answer`](crate::Action::Answer) names it.
+    /// It waits for upstreams; [`Action::Answer`](crate::Action::Answer) names it.
     Pending(InboundId),
 }
 
@@ -66,27 +66,6 @@ impl<V: Verifier> Engine<V> {
     /// # Errors
     /// When the trace breaks a rule: then the request was not entered as seen, and nothing was sent.
     pub fn on_request(
-        &mut self,
-        now: Now,
-        caller: Option<PeerId>,
-        request: Request,
-        admission: Admission,
-        budget: Duration,
-    ) -> Result<Disposition, InvalidTrace> {
-        let disposition = self.receive(now, caller, request, admission, budget)?;
-        let unsaved = self.actions.iter().any(|action| matches!(action, Action::PersistSeq(_)));
-        Ok(match disposition {
-            // The answer may hold our record: it goes out behind the action that has its `seq` written to disk.
-            Disposition::Answered(answer) if unsaved => {
-                let inbound = InboundId(self.next_id());
-                self.actions.push(Action::Answer { inbound, answer: *answer });
-                Disposition::Pending(inbound)
-            }
-            other => other,
-        })
-    }
-
-    fn receive(
         &mut self,
         now: Now,
         caller: Option<PeerId>,

@@ -13,6 +13,7 @@ impl<V: Verifier> Engine<V> {
         if self.own_due(now) <= now.mono {
             self.sign_own(now);
         }
+        self.show_own_if_due(now);
         let due: Vec<_> = self
             .pending
             .iter()
@@ -23,7 +24,7 @@ impl<V: Verifier> Engine<V> {
             self.finish(now, inbound);
         }
         self.poll_detector(now);
-        if self.config.refresh {
+        if self.refreshes() {
             self.refresh_upstreams(now);
         }
         self.flush_streams(now);
@@ -41,7 +42,8 @@ impl<V: Verifier> Engine<V> {
         // A signed time comes due when the wall clock gets there; a step of that clock is noticed at the next event.
         let expiry = self.book.next_expiry().map(|at| now.mono + at.saturating_since(now.unix));
         let detector = self.detector.next_wake();
-        let due = pending.chain(streams).chain(expiry).chain(detector).chain([self.own_due(now)]);
+        let own = self.own.held_until().into_iter().chain([self.own_due(now)]);
+        let due = pending.chain(streams).chain(expiry).chain(detector).chain(own);
         let refresh = self.upstreams.values().flat_map(|upstream| {
             let link = match upstream.link {
                 Link::Waiting { until } => Some(until),
@@ -50,7 +52,12 @@ impl<V: Verifier> Engine<V> {
             };
             link.into_iter().chain(upstream.probe_at)
         });
-        let refresh = refresh.chain(self.recursive_at).filter(|_| self.config.refresh);
+        let refresh = refresh.chain(self.recursive_at).filter(|_| self.refreshes());
         due.chain(refresh).min()
+    }
+
+    /// Whether upstreams are kept up with: not before we can say who we are, which is when our first `seq` is on disk.
+    fn refreshes(&self) -> bool {
+        self.config.refresh && !self.own.is_unshown()
     }
 }

@@ -148,6 +148,7 @@ fn our_own_news_go_both_ways_but_not_back_to_who_has_them() {
     let rename = |node: &mut Harness, port: u16| {
         let address = format!("/ip4/10.0.0.1/tcp/{port}").parse().expect("an address");
         node.engine.set_addresses(node.now, vec![address], None);
+        node.persist();
         [(node.me(), node.own_seq())]
     };
     let own = rename(&mut node, 1);
@@ -170,6 +171,7 @@ fn a_record_signed_while_the_stream_was_opened_is_sent_too() {
     let (stream, offered) = opened(&node.run(seconds(1)))[0];
     // That the address leads somewhere is news: our record is signed anew when the stream is open.
     node.engine.on_stream_opened(node.now, stream, upstream.peer_id(), true);
+    node.persist();
     assert!(node.own_seq() > offered);
     node.stream_records(stream, &[record(&upstream, 1)], true);
     let sent = pushed(&node.run(seconds(1)), stream);

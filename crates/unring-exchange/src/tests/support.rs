@@ -54,6 +54,12 @@ pub(super) struct Harness {
     pub(super) verified: Counting,
     /// What is on disk.
     pub(super) persisted: u64,
+    pub(super) asked_to_persist: u64,
+    /// Nothing more gets there.
+    pub(super) disk_hangs: bool,
+    /// Taken from the engine and not yet shown to the test.
+    kept: Vec<Action>,
+    signed: u64,
 }
 
 impl Harness {
@@ -79,8 +85,18 @@ impl Harness {
         let verified = Counting::default();
         let mut engine = Engine::new(now, config, origin, verified.clone());
         engine.set_upstreams(now, configured(upstreams));
-        let mut harness = Self { engine, now, verified, persisted: last_seq };
+        let mut harness = Self {
+            engine,
+            now,
+            verified,
+            persisted: last_seq,
+            asked_to_persist: last_seq,
+            disk_hangs: false,
+            kept: Vec::new(),
+            signed: 0,
+        };
         let _start = harness.actions();
+        harness.signed = harness.engine.counters().signed;
         harness
     }
 
@@ -90,23 +106,51 @@ impl Harness {
 
     /// Takes the actions as a node does. Our own record goes nowhere before its `seq` is on disk.
     pub(super) fn actions(&mut self) -> Vec<Action> {
-        let actions = self.engine.take_actions();
-        for action in &actions {
-            if let Action::PersistSeq(seq) = action {
-                assert!(*seq > self.persisted, "seq {seq} after {}", self.persisted);
-                self.persisted = *seq;
+        let mut all = std::mem::take(&mut self.kept);
+        loop {
+            let actions = self.engine.take_actions();
+            if actions.is_empty() {
+                return all;
             }
-            for record in records_in(action) {
-                self.assert_persisted(record);
+            for action in &actions {
+                if let Action::PersistSeq { seq } = action {
+                    assert!(*seq > self.asked_to_persist, "{seq} after {}", self.asked_to_persist);
+                    self.asked_to_persist = *seq;
+                }
+                for record in records_in(action) {
+                    self.assert_persisted(record);
+                }
+            }
+            all.extend(actions);
+            if !self.disk_hangs {
+                self.persisted = self.asked_to_persist;
+                self.engine.on_seq_persisted(self.now, self.persisted);
             }
         }
-        actions
+    }
+
+    /// Lets the disk do what it was asked to; other actions stay for the next look.
+    pub(super) fn persist(&mut self) {
+        self.kept = self.actions();
+    }
+
+    /// How often our own record was signed since this was last asked.
+    pub(super) fn signings(&mut self) -> u64 {
+        let before = std::mem::replace(&mut self.signed, self.engine.counters().signed);
+        self.signed - before
+    }
+
+    /// The same after `act`.
+    pub(super) fn signings_in<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> u64 {
+        act(self);
+        self.signings()
     }
 
     fn assert_persisted(&self, record: &SignedRecord) {
         let record = record.record();
         if record.peer_id == self.me() {
-            assert!(record.seq <= self.persisted, "seq {} is not on disk", record.seq);
+            let waited = self.disk_hangs && self.engine.counters().seqs_unpersisted > 0;
+            assert!(waited || record.seq <= self.persisted, "seq {} is not on disk", record.seq);
         }
     }
 
@@ -119,7 +163,7 @@ impl Harness {
     /// Lets time pass and runs the timer whenever the engine wants it.
     pub(super) fn run(&mut self, duration: Duration) -> Vec<Action> {
         let end = self.now.mono + duration;
-        let mut actions = Vec::new();
+        let mut actions = self.actions();
         for turn in 0.. {
             assert!(turn < 100_000, "the timer never rests");
             let due = self.engine.next_timer(self.now).filter(|due| *due <= end);
@@ -270,7 +314,7 @@ fn records_in(action: &Action) -> Vec<&SignedRecord> {
         Action::Call { request, .. } => request.caller_record.iter().collect(),
         Action::OpenStream { caller_record, .. } => vec![caller_record],
         Action::Push { records, .. } => records.iter().collect(),
-        Action::PersistSeq(_)
+        Action::PersistSeq { .. }
         | Action::CloseStream(_)
         | Action::PersistTargets { .. }
         | Action::BookChanged

@@ -207,6 +207,7 @@ fn a_removed_upstream_is_forgotten_with_its_stream_and_calls() {
     let (_, calls) = node.forwarded(None, recursive(None));
     let before = node.own_seq();
     node.engine.set_upstreams(node.now, configured(&["b"]));
+    node.persist();
     assert!(node.own_seq() > before, "our record says so");
     node.call_done(calls[0].call, &a, &[record(&a, 1)]);
     assert_eq!(answers(node.actions()).len(), 1);
@@ -286,6 +287,7 @@ fn where_an_address_led_is_said_until_it_is_reached_again() {
     let target = Identity::generate().peer_id();
     let mut node = Harness::new(&["https://a:1"]);
     node.engine.restore_targets(node.now, &[("https://a:1".to_owned(), vec![target])].into());
+    node.persist();
     let own = node.engine.own_record().expect("signed at the start").record();
     assert_eq!(own.joins[0].targets, [target].into());
 }

@@ -24,11 +24,12 @@ impl Exchange {
 
     fn take(&self, state: &mut State, action: Action) {
         match action {
-            Action::PersistSeq(seq) => {
+            Action::PersistSeq { seq } => {
                 if let Err(error) = self.0.database.set_seq(seq) {
                     // The wall clock keeps the next seq above this one, unless it goes back.
                     tracing::error!(target: NODE, error = crate::errors::chain(&error), seq, "the version of this node's record is not kept");
                 }
+                state.engine.on_seq_persisted(self.now(), seq);
             }
             Action::Answer { inbound, answer } => {
                 if let Some(caller) = state.answers.remove(&inbound) {
