@@ -190,6 +190,11 @@ impl Book {
         expired
     }
 
+    /// A record expired before a restart.
+    pub(crate) fn restore_grave(&mut self, peer: PeerId, seq: u64, until: UnixMillis) {
+        self.graves.dig_until(until, peer, seq);
+    }
+
     #[cfg(test)]
     pub(crate) fn graves(&self) -> &Graves {
         &self.graves

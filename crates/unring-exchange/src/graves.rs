@@ -23,13 +23,17 @@ impl Graves {
 
     /// Remembers that this record of `peer` expired.
     pub(crate) fn dig(&mut self, now: UnixMillis, peer: PeerId, seq: u64) {
+        self.dig_until(now.saturating_add(limits::MAX_TTL), peer, seq);
+    }
+
+    /// The same, for as long as is known.
+    pub(crate) fn dig_until(&mut self, until: UnixMillis, peer: PeerId, seq: u64) {
         self.open(&peer);
         if self.by_peer.len() >= self.capacity
             && let Some((_, oldest)) = self.by_time.pop_first()
         {
             self.by_peer.remove(&oldest);
         }
-        let until = now.saturating_add(limits::MAX_TTL);
         self.by_peer.insert(peer, (seq, until));
         self.by_time.insert((until, peer));
     }

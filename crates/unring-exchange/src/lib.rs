@@ -43,8 +43,8 @@ pub use self::book::KeptOut;
 pub use self::config::Config;
 pub use self::counters::Counters;
 pub use self::engine::{
-    Admission, Disposition, Engine, Now, Origin, PeerView, RecentRequest, StreamRefused,
-    UpstreamView,
+    Admission, Disposition, Engine, Grave, Now, Origin, PeerView, RecentRequest, Restored,
+    StreamRefused, UpstreamView,
 };
 pub use self::message::{
     Answer, Incomplete, OutboundRequest, RemoteAnswer, Request, Scope, UpstreamOutcome,

@@ -7,6 +7,7 @@ mod records;
 mod refresh;
 mod request;
 mod response;
+mod restore;
 mod select;
 mod streams;
 mod timers;
@@ -22,6 +23,7 @@ use unring_dedup_store::{Config as DedupConfig, DedupStore};
 use unring_peer::{GrpcUrl, Identity, PeerAddress, PeerId, UnixMillis};
 
 pub use self::request::{Admission, Disposition};
+pub use self::restore::{Grave, Restored};
 pub use self::streams::StreamRefused;
 pub use self::view::{PeerView, RecentRequest, UpstreamView};
 

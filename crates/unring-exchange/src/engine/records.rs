@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use unring_cycle_detector::{Detector, Join as DetectedJoin};
-use unring_peer::{Join, PeerId, UnverifiedRecord};
+use unring_peer::{Join, PeerId, SignedRecord, UnverifiedRecord};
 
 use crate::book::{Introducer, Judgement, KeptOut};
 use crate::engine::{Engine, Now};
@@ -53,8 +53,14 @@ impl<V: Verifier> Engine<V> {
             self.counters.records_invalid += 1;
             return;
         };
-        self.book.insert(now.mono, record.clone(), introducer);
         self.counters.records_kept += 1;
+        self.keep(now, record, introducer);
+    }
+
+    /// Puts a record into the book that is wanted there, and tells everybody who is concerned.
+    pub(crate) fn keep(&mut self, now: Now, record: SignedRecord, introducer: Introducer) {
+        let peer = record.record().peer_id;
+        self.book.insert(now.mono, record.clone(), introducer);
         self.book_changed = true;
         self.set_detector_joins(now, peer, &record.record().name, &record.record().joins);
         for (id, stream) in &mut self.streams {

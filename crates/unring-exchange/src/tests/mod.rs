@@ -6,6 +6,7 @@ mod deadlines;
 mod looks;
 mod own_record;
 mod records;
+mod restore;
 mod rings;
 mod slots;
 mod streams;
