@@ -7,14 +7,14 @@ mod persist;
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    analysis::{Known, circuits_of, kinds_around, rings_of},
     config::Config,
+    graph::JoinGraph,
     model::{Circuits, Event, Join, NodeId, Ring, RingKind, Topology, TopologyNode},
     watch::{Now, Watch},
 };
 use callers::Callers;
+use nodes::Nodes;
 pub use nodes::SetJoinsError;
-use nodes::{Node, Nodes};
 
 /// Time to the next analysis per step of the last one, from start to start, if that is longer than
 /// [`Config::analysis_gap`]: ten times what a step takes, so that analysing takes a tenth of the time however the joins of
@@ -46,7 +46,7 @@ pub struct Detector<N> {
     /// Per watch: the members that are joined to the local node in the layer of the current ring.
     closers: [Vec<N>; 3],
     /// Members of the local node's rings that were forgotten since the last analysis.
-    forgotten: BTreeMap<N, Node<N>>,
+    forgotten: BTreeMap<N, TopologyNode<N>>,
     local_known: bool,
     dirty: bool,
     analysed_at: Option<Duration>,
@@ -102,13 +102,12 @@ impl<N: NodeId> Detector<N> {
         });
         joins.dedup_by(|a, b| a.address == b.address && a.targets == b.targets);
         self.local_known |= node == self.config.local;
-        let new = Node { name, joins, forget_at: None };
-        let is_known = |known: &Node<N>| known.forget_at.is_none() && known.joins == new.joins;
+        let is_known = |known: &TopologyNode<N>| !known.unverified && known.joins == joins;
         if self.nodes.get(&node).is_some_and(is_known) {
-            self.nodes.rename(&node, new.name);
+            self.nodes.rename(&node, name);
             return Ok(Outcome::Unchanged);
         }
-        self.nodes.insert(node, new);
+        self.nodes.insert(node, name, joins, None);
         self.dirty = true;
         Ok(Outcome::Changed)
     }
@@ -201,22 +200,20 @@ impl<N: NodeId> Detector<N> {
     fn analyse(&mut self, now: Duration) {
         self.dirty = false;
         self.analysed_at = Some(now);
-        let analysis = rings_of(self.nodes.iter().map(known).collect(), Some(&self.config.local));
+        let analysis = self.nodes.graph().analyse(Some(&self.config.local));
         self.rings = analysis.rings;
         self.work = analysis.work;
-        let forgotten = std::mem::take(&mut self.forgotten);
+        let mut forgotten = std::mem::take(&mut self.forgotten);
         let mut with_forgotten = None;
         for position in 0..self.watches.len() {
             let kind = self.watches[position].kind();
             let ring = self.local_ring(kind, &self.rings).cloned();
-            if ring.is_none() && self.watches[position].current().is_some() && !forgotten.is_empty()
-            {
+            let is_lost = ring.is_none() && self.watches[position].current().is_some();
+            if is_lost && (with_forgotten.is_some() || !forgotten.is_empty()) {
                 // Would it still be there, had nobody been forgotten?
                 let kinds = with_forgotten.get_or_insert_with(|| {
-                    let kept = forgotten.iter().filter(|(id, _)| self.nodes.get(id).is_none());
-                    let nodes: BTreeMap<_, _> = self.nodes.iter().chain(kept).collect();
-                    let (kinds, work) =
-                        kinds_around(nodes.into_iter().map(known).collect(), &self.config.local);
+                    let forgotten = std::mem::take(&mut forgotten);
+                    let (kinds, work) = self.nodes.kinds_around_with(forgotten, &self.config.local);
                     self.work += work;
                     kinds
                 });
@@ -271,6 +268,11 @@ impl<N: NodeId> Detector<N> {
                 .any(|(from, to)| is_known(from) && !self.is_joined(ring.kind, from, to))
     }
 
+    /// The joins that are known, as a graph.
+    pub fn graph(&self) -> &JoinGraph<N> {
+        self.nodes.graph()
+    }
+
     /// All rings, whoever is in them, as of the last analysis, ordered by members; at most twice as many as nodes.
     pub fn rings(&self) -> &[Ring<N>] {
         &self.rings
@@ -279,7 +281,7 @@ impl<N: NodeId> Detector<N> {
     /// At most `max` of the circuits of `ring`, by the joins as they are now. For people: a dense ring has more circuits than
     /// can be counted, so `max` must be small; each takes time linear in the ring's joins.
     pub fn circuits(&self, ring: &Ring<N>, max: usize) -> Circuits<N> {
-        circuits_of(self.nodes.iter().map(known).collect(), ring.kind, &ring.members, max)
+        self.nodes.graph().circuits(ring, max)
     }
 
     /// The name that `node` gives itself.
@@ -289,22 +291,12 @@ impl<N: NodeId> Detector<N> {
 
     /// Everything that is known: for exports.
     pub fn topology(&self) -> Topology<N> {
-        let node = |(id, node): (&N, &Node<N>)| TopologyNode {
-            id: id.clone(),
-            name: node.name.clone(),
-            joins: node.joins.clone(),
-            unverified: node.forget_at.is_some(),
-        };
         Topology {
             local: self.config.local.clone(),
-            nodes: self.nodes.iter().map(node).collect(),
+            nodes: self.nodes.graph().nodes().cloned().collect(),
             rings: self.rings.clone(),
         }
     }
-}
-
-fn known<'a, N>((id, node): (&'a N, &'a Node<N>)) -> (&'a N, Known<'a, N>) {
-    (id, Known { joins: &node.joins, unverified: node.forget_at.is_some() })
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -2,26 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use crate::graph::{components, induced};
+use crate::graph::{Csr, components, narrow};
 
 /// At most `max` elementary circuits (no node twice), each from its smallest node, ordered by nodes; and whether there are
 /// more. Johnson 1975, "Finding all the elementary circuits of a directed graph", with its recursion on the heap: the time
 /// between two circuits is linear in the graph, although a ring of n nodes can have more than 2^n of them.
-pub(crate) fn elementary_circuits(
-    successors: &[Vec<usize>],
-    max: usize,
-) -> (Vec<Vec<usize>>, bool) {
+pub(crate) fn elementary_circuits(graph: &Csr, max: usize) -> (Vec<Vec<u32>>, bool) {
     let mut found = Vec::new();
     let mut least = 0;
     loop {
         // Every circuit through `least` has been found: go on with the smallest node that is in one above it.
-        let above: Vec<usize> = (least..successors.len()).collect();
-        let parts = components(&induced(successors, &above));
-        let Some(part) = parts.into_iter().filter(|part| part.len() > 1).min() else {
+        let above: Vec<u32> = (least..narrow(graph.len())).collect();
+        let Some(part) = components(&graph.induced(&above)).into_iter().min() else {
             return (found, false);
         };
-        let nodes: Vec<usize> = part.into_iter().map(|position| above[position]).collect();
-        if !search(&induced(successors, &nodes), &nodes, max, &mut found) {
+        let nodes: Vec<u32> = part.into_iter().map(|at| above[at as usize]).collect();
+        if !search(&graph.induced(&nodes), &nodes, max, &mut found) {
             return (found, true);
         }
         least = nodes[0] + 1;
@@ -36,19 +32,15 @@ struct Step {
 }
 
 /// All circuits through node 0 of a strongly connected graph; `false` if there was one too many.
-fn search(
-    successors: &[Vec<usize>],
-    names: &[usize],
-    max: usize,
-    found: &mut Vec<Vec<usize>>,
-) -> bool {
-    let mut blocked = vec![false; successors.len()];
-    let mut blocked_by: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); successors.len()];
+fn search(graph: &Csr, names: &[u32], max: usize, found: &mut Vec<Vec<u32>>) -> bool {
+    let mut blocked = vec![false; graph.len()];
+    let mut blocked_by: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); graph.len()];
     let mut way = vec![Step { node: 0, edge: 0, closed: false }];
     blocked[0] = true;
     while let Some(step) = way.last_mut() {
-        if let Some(&next) = successors[step.node].get(step.edge) {
+        if let Some(&next) = graph.of(step.node).get(step.edge) {
             step.edge += 1;
+            let next = next as usize;
             if next == 0 {
                 step.closed = true;
                 if found.len() == max {
@@ -69,8 +61,8 @@ fn search(
                 before.closed = true;
             }
         } else {
-            for &next in &successors[node] {
-                blocked_by[next].insert(node);
+            for &next in graph.of(node) {
+                blocked_by[next as usize].insert(node);
             }
         }
     }

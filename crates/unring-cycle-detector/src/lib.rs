@@ -59,8 +59,10 @@ pub use crate::{
     },
     cuts::EXACT_CUT_NODES,
     detector::{Detector, MAX_WORK_AT_ONCE, Outcome, SetJoinsError},
+    graph::JoinGraph,
     memory::{RememberedNode, RememberedRing, RingMemory},
     model::{
-        Circuits, Cut, Event, Join, NodeId, Ring, RingId, RingKind, Topology, TopologyNode, Voice,
+        Circuits, Cut, Detected, Event, Join, NodeId, Ring, RingId, RingKind, Topology,
+        TopologyNode, Voice,
     },
 };

@@ -62,12 +62,12 @@ impl Display for RingKind {
 pub struct RingId(u64);
 
 impl RingId {
-    /// The id of the ring of these members, which must be sorted.
-    pub(crate) fn of<N: NodeId>(members: &[N]) -> Self {
+    /// The id of the ring of these members, which must be sorted by id.
+    pub(crate) fn of<T: AsRef<str>>(members: impl IntoIterator<Item = T>) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"unring ring id v1");
         for member in members {
-            let text = member.to_string();
+            let text = member.as_ref();
             // The length keeps ["ab"] and ["a", "b"] apart.
             hasher.update(&(text.len() as u64).to_be_bytes());
             hasher.update(text.as_bytes());
@@ -118,6 +118,17 @@ pub struct Ring<N> {
     pub cuts: Vec<Cut<N>>,
     /// The record of a member has expired, so the ring may be history. Not set in an [`Event::RingGone`].
     pub unverified: bool,
+}
+
+/// What makes a ring, without what is made of it; borrowed from a [`JoinGraph`](crate::JoinGraph).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detected<'a, N> {
+    /// What sort of ring.
+    pub kind: RingKind,
+    /// All members, sorted.
+    pub members: Vec<&'a N>,
+    /// The shortest circuit, as [`Ring::witness`].
+    pub witness: Vec<&'a N>,
 }
 
 /// The elementary circuits of a ring.

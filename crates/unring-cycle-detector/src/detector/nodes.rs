@@ -1,13 +1,14 @@
 //! The nodes known and their joins, bounded.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
 use crate::{
     config::{Config, FEW_TARGETS},
-    model::{Join, NodeId},
+    graph::JoinGraph,
+    model::{Join, NodeId, RingKind, TopologyNode},
 };
 
 /// Why joins were refused. What was known of the node before stays, as unverified: there is a newer record.
@@ -59,42 +60,61 @@ pub enum SetJoinsError {
     },
 }
 
-#[derive(Debug, Clone)]
-pub(super) struct Node<N> {
-    pub(super) name: String,
-    /// Sorted by address and targets, no such pair twice.
-    pub(super) joins: Vec<Join<N>>,
-    /// Set while the record is unverified.
-    pub(super) forget_at: Option<Duration>,
-}
-
-impl<N> Node<N> {
-    fn edges(&self) -> usize {
-        self.joins.iter().map(|join| join.targets.len()).sum()
-    }
+fn edges<N>(joins: &[Join<N>]) -> usize {
+    joins.iter().map(|join| join.targets.len()).sum()
 }
 
 #[derive(Debug)]
 pub(super) struct Nodes<N> {
-    by_id: BTreeMap<N, Node<N>>,
+    graph: JoinGraph<N>,
     /// Targets of all joins.
     edges: usize,
     /// When unverified nodes are forgotten.
+    forget_at: HashMap<N, Duration>,
     expiries: BTreeSet<(Duration, N)>,
 }
 
 impl<N: NodeId> Nodes<N> {
     pub(super) fn new() -> Self {
-        Nodes { by_id: BTreeMap::new(), edges: 0, expiries: BTreeSet::new() }
+        Nodes {
+            graph: JoinGraph::new(),
+            edges: 0,
+            forget_at: HashMap::new(),
+            expiries: BTreeSet::new(),
+        }
     }
 
-    pub(super) fn get(&self, id: &N) -> Option<&Node<N>> {
-        self.by_id.get(id)
+    pub(super) fn graph(&self) -> &JoinGraph<N> {
+        &self.graph
     }
 
-    /// Sorted by id.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&N, &Node<N>)> {
-        self.by_id.iter()
+    /// The kinds of ring that `local` would be in if these nodes were known too; and the work.
+    pub(super) fn kinds_around_with(
+        &mut self,
+        others: BTreeMap<N, TopologyNode<N>>,
+        local: &N,
+    ) -> (Vec<RingKind>, usize) {
+        let mut added = Vec::new();
+        for (id, node) in others {
+            if self.graph.get(&id).is_none() {
+                self.graph.insert(node);
+                added.push(id);
+            }
+        }
+        let kinds = self.graph.kinds_around(local);
+        for id in &added {
+            self.graph.remove(id);
+        }
+        kinds
+    }
+
+    pub(super) fn get(&self, id: &N) -> Option<&TopologyNode<N>> {
+        self.graph.get(id)
+    }
+
+    /// Set while the record is unverified.
+    pub(super) fn forget_at(&self, id: &N) -> Option<Duration> {
+        self.forget_at.get(id).copied()
     }
 
     /// The node to be forgotten next, and when.
@@ -103,25 +123,33 @@ impl<N: NodeId> Nodes<N> {
     }
 
     pub(super) fn rename(&mut self, id: &N, name: String) {
-        if let Some(known) = self.by_id.get_mut(id) {
-            known.name = name;
-        }
+        self.graph.rename(id, name);
     }
 
     /// Whether it was verified until now.
     pub(super) fn mark_unverified(&mut self, id: &N, forget_at: Duration) -> bool {
-        let Some(known) = self.by_id.get_mut(id).filter(|known| known.forget_at.is_none()) else {
+        if self.graph.get(id).is_none_or(|node| node.unverified) {
             return false;
-        };
-        known.forget_at = Some(forget_at);
-        self.expiries.insert((forget_at, id.clone()));
+        }
+        self.graph.set_unverified(id);
+        self.expire(id, forget_at);
         true
+    }
+
+    fn expire(&mut self, id: &N, forget_at: Duration) {
+        self.forget_at.insert(id.clone(), forget_at);
+        self.expiries.insert((forget_at, id.clone()));
+    }
+
+    fn no_longer_expires(&mut self, id: &N) {
+        if let Some(forget_at) = self.forget_at.remove(id) {
+            self.expiries.remove(&(forget_at, id.clone()));
+        }
     }
 
     /// Whether the local node is joined to it.
     fn is_local_target(&self, local: &N, node: &N) -> bool {
-        self.by_id
-            .get(local)
+        self.get(local)
             .is_some_and(|local| local.joins.iter().any(|join| join.targets.contains(node)))
     }
 
@@ -160,7 +188,7 @@ impl<N: NodeId> Nodes<N> {
         if *node == config.local {
             return Ok(());
         }
-        let added: usize = joins.iter().map(|join| join.targets.len()).sum();
+        let added = edges(joins);
         if added > max_targets_per_node {
             return Err(SetJoinsError::TooManyTargetsOfNode {
                 got: added,
@@ -173,11 +201,11 @@ impl<N: NodeId> Nodes<N> {
             true if added <= FEW_TARGETS => (max_nodes - max_nodes / 4, max_edges - max_edges / 4),
             true => (max_nodes - max_nodes / 4, max_edges / 2),
         };
-        let known = self.by_id.get(node);
-        if known.is_none() && self.by_id.len() >= max_nodes {
+        let known = self.get(node);
+        if known.is_none() && self.graph.len() >= max_nodes {
             return Err(SetJoinsError::TooManyNodes { max: max_nodes });
         }
-        let before = known.map_or(0, Node::edges);
+        let before = known.map_or(0, |known| edges(&known.joins));
         // A node that wants no more than it has takes nobody's room.
         if added > before && self.edges - before + added > max_edges {
             return Err(SetJoinsError::TooManyEdges { max: max_edges });
@@ -185,22 +213,27 @@ impl<N: NodeId> Nodes<N> {
         Ok(())
     }
 
-    /// Replaces what was known.
-    pub(super) fn insert(&mut self, id: N, node: Node<N>) {
-        self.remove(&id);
-        self.edges += node.edges();
-        if let Some(forget_at) = node.forget_at {
-            self.expiries.insert((forget_at, id.clone()));
+    /// Replaces what was known. `forget_at`: it is unverified.
+    pub(super) fn insert(
+        &mut self,
+        id: N,
+        name: String,
+        joins: Vec<Join<N>>,
+        forget_at: Option<Duration>,
+    ) {
+        self.no_longer_expires(&id);
+        self.edges += edges(&joins);
+        self.edges -= self.get(&id).map_or(0, |known| edges(&known.joins));
+        if let Some(forget_at) = forget_at {
+            self.expire(&id, forget_at);
         }
-        self.by_id.insert(id, node);
+        self.graph.insert(TopologyNode { id, name, joins, unverified: forget_at.is_some() });
     }
 
-    pub(super) fn remove(&mut self, id: &N) -> Option<Node<N>> {
-        let node = self.by_id.remove(id)?;
-        self.edges -= node.edges();
-        if let Some(forget_at) = node.forget_at {
-            self.expiries.remove(&(forget_at, id.clone()));
-        }
+    pub(super) fn remove(&mut self, id: &N) -> Option<TopologyNode<N>> {
+        let node = self.graph.remove(id)?;
+        self.edges -= edges(&node.joins);
+        self.no_longer_expires(id);
         Some(node)
     }
 }

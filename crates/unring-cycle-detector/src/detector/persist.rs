@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Detector, millis, nodes::Node};
+use super::{Detector, millis};
 use crate::{
     memory::{RememberedNode, RingMemory},
     model::{Join, NodeId, RingId},
@@ -31,7 +31,7 @@ impl<N: NodeId> Detector<N> {
                 id: id.clone(),
                 name: node.name.clone(),
                 joins: node.joins.iter().filter(inside).cloned().collect(),
-                unverified_since_unix_ms: node.forget_at.map(|at| {
+                unverified_since_unix_ms: self.nodes.forget_at(id).map(|at| {
                     self.epoch_unix_ms
                         .saturating_add(millis(at))
                         .saturating_sub(millis(self.config.forget_unverified_after))
@@ -57,10 +57,7 @@ impl<N: NodeId> Detector<N> {
                 node.unverified_since_unix_ms.map_or(0, |since| unix_ms.saturating_sub(since));
             let left =
                 self.config.forget_unverified_after.saturating_sub(Duration::from_millis(age));
-            self.nodes.insert(
-                node.id,
-                Node { name: node.name, joins: node.joins, forget_at: Some(now + left) },
-            );
+            self.nodes.insert(node.id, node.name, node.joins, Some(now + left));
         }
         for mut ring in memory.rings {
             ring.members.sort();
@@ -70,7 +67,7 @@ impl<N: NodeId> Detector<N> {
             {
                 continue;
             }
-            let id = RingId::of(&ring.members);
+            let id = RingId::of(ring.members.iter().map(N::to_string));
             if let Some(watch) = self.watches.iter_mut().find(|watch| watch.kind() == ring.kind) {
                 watch.restore(ring, id, Now { mono: now, unix_ms }, &self.config);
             }
