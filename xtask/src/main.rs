@@ -2,10 +2,13 @@
 
 #![expect(clippy::print_stdout, reason = "a task speaks to whoever runs it")]
 
+mod check_crate;
 mod ci;
 mod codegen;
+mod crates;
 mod dev_cluster;
 mod e2e;
+mod package;
 mod workspace;
 
 use std::ffi::OsString;
@@ -22,6 +25,14 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Build each crate alone, with its own features only.
+    CheckCrate {
+        /// The crate.
+        name: Option<String>,
+        /// Every crate that is published.
+        #[arg(long)]
+        each: bool,
+    },
     /// Everything that a change must pass.
     Ci {
         /// Only these: test, fmt, clippy, codegen, doc, deny, sim, cluster, e2e.
@@ -42,13 +53,21 @@ enum Task {
     },
     /// Let grpcurl talk to a real cluster.
     E2e,
+    /// Pack the crates as others would get them, and build each from its package.
+    Package {
+        /// Only pack.
+        #[arg(long)]
+        no_verify: bool,
+    },
 }
 
 fn main() -> Result<()> {
     match Args::parse().task {
+        Task::CheckCrate { name, each } => check_crate::run(name.as_deref(), each),
         Task::Ci { steps } => ci::run(&steps),
         Task::Codegen { check } => codegen::run(check),
         Task::DevCluster { args } => dev_cluster::run(&args),
         Task::E2e => e2e::run(),
+        Task::Package { no_verify } => package::run(no_verify),
     }
 }

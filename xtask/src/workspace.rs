@@ -19,6 +19,17 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// The target directory, whatever it is configured to be.
+pub(crate) fn target() -> Result<PathBuf> {
+    let exe = env::current_exe().context("find out where this program is")?;
+    target_dir(&exe).context("this program is not in a target directory")
+}
+
+/// Two folders above a program that cargo built.
+fn target_dir(exe: &Path) -> Option<PathBuf> {
+    Some(exe.parent()?.parent()?.to_owned())
+}
+
 /// Runs `command` to its end; an error when it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("run {command:?}"))?;
@@ -35,4 +46,20 @@ pub(crate) fn in_ci() -> bool {
 pub(crate) fn in_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::target_dir;
+
+    #[test]
+    fn the_target_directory_is_where_cargo_put_this_program() {
+        assert_eq!(
+            target_dir(Path::new("/w/target/debug/xtask")).as_deref(),
+            Some(Path::new("/w/target"))
+        );
+        assert_eq!(target_dir(Path::new("/")), None);
+    }
 }
