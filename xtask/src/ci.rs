@@ -21,7 +21,7 @@ struct Step {
     run: fn() -> Result<()>,
 }
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 11] = [
     Step { name: "test", run: || cargo(&["test", "--workspace"]) },
     Step { name: "fmt", run: || cargo(&["fmt", "--all", "--check"]) },
     Step {
@@ -29,6 +29,9 @@ const STEPS: [Step; 9] = [
         run: || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     },
     Step { name: "codegen", run: || xtask(&["codegen", "--check"]) },
+    Step { name: "crates", run: || xtask(&["check-crate", "--each"]) },
+    // Building from the packages takes as long as the workspace; what they hold is known without.
+    Step { name: "package", run: || xtask(&["package", "--no-verify"]) },
     Step { name: "doc", run: doc },
     Step { name: "deny", run: deny },
     Step {

@@ -9,6 +9,7 @@ mod crates;
 mod dev_cluster;
 mod e2e;
 mod package;
+mod tidy;
 mod workspace;
 
 use std::ffi::OsString;
@@ -35,7 +36,7 @@ enum Task {
     },
     /// Everything that a change must pass.
     Ci {
-        /// Only these: test, fmt, clippy, codegen, doc, deny, sim, cluster, e2e.
+        /// Only these: test, fmt, clippy, codegen, crates, package, doc, deny, sim, cluster, e2e.
         steps: Vec<String>,
     },
     /// Write the Rust code generated from proto/.
@@ -59,6 +60,8 @@ enum Task {
         #[arg(long)]
         no_verify: bool,
     },
+    /// Rules about the files themselves, which no compiler checks. A test runs it too.
+    Tidy,
 }
 
 fn main() -> Result<()> {
@@ -69,5 +72,6 @@ fn main() -> Result<()> {
         Task::DevCluster { args } => dev_cluster::run(&args),
         Task::E2e => e2e::run(),
         Task::Package { no_verify } => package::run(no_verify),
+        Task::Tidy => tidy::run(),
     }
 }
