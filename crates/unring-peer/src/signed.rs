@@ -23,15 +23,20 @@ struct Inner {
     membership_tag: Bytes,
 }
 
-/// A decoded envelope whose signature has not been checked yet: enough to see whether checking is worth it.
+/// A decoded envelope whose signature has not been checked yet: enough to see whether checking is worth it. Cloning is
+/// cheap.
 #[derive(Clone, Debug)]
 pub struct UnverifiedRecord {
-    record: NodeRecord,
+    inner: Arc<Inner>,
+    proof: Arc<Proof>,
+}
+
+/// What the signature is checked with; not needed afterwards.
+#[derive(Debug)]
+struct Proof {
     key: PublicKey,
     payload: Vec<u8>,
     signature: Vec<u8>,
-    envelope: Bytes,
-    membership_tag: Bytes,
 }
 
 /// Why bytes are not a signed record.
@@ -193,31 +198,34 @@ impl UnverifiedRecord {
         if record.peer_id != signer {
             return Err(InvalidRecord::OtherSigner { subject: record.peer_id, signer });
         }
-        Ok(Self { record, key, payload, signature, envelope, membership_tag })
+        Ok(Self {
+            inner: Arc::new(Inner { record, envelope, membership_tag }),
+            proof: Arc::new(Proof { key, payload, signature }),
+        })
     }
 
     /// Whom it claims to speak of.
     #[must_use]
     pub fn peer_id(&self) -> PeerId {
-        self.record.peer_id
+        self.inner.record.peer_id
     }
 
     /// Its claimed version.
     #[must_use]
     pub fn seq(&self) -> u64 {
-        self.record.seq
+        self.inner.record.seq
     }
 
     /// The claimed content.
     #[must_use]
     pub fn claimed(&self) -> &NodeRecord {
-        &self.record
+        &self.inner.record
     }
 
     /// The envelope, verbatim.
     #[must_use]
     pub fn envelope(&self) -> &Bytes {
-        &self.envelope
+        &self.inner.envelope
     }
 
     /// Checks the signature.
@@ -225,9 +233,10 @@ impl UnverifiedRecord {
     /// # Errors
     /// When it is not the signature of the node that the record speaks of.
     pub fn verify(self) -> Result<SignedRecord, InvalidRecord> {
-        let parts = [RECORD_PAYLOAD_TYPE, &self.payload];
-        if !verify_signature(&self.key, RECORD_DOMAIN, &parts, &self.signature) {
-            return Err(InvalidRecord::Signature { subject: self.record.peer_id });
+        let Proof { key, payload, signature } = &*self.proof;
+        let parts = [RECORD_PAYLOAD_TYPE, payload];
+        if !verify_signature(key, RECORD_DOMAIN, &parts, signature) {
+            return Err(InvalidRecord::Signature { subject: self.peer_id() });
         }
         Ok(self.into_signed())
     }
@@ -241,7 +250,6 @@ impl UnverifiedRecord {
     }
 
     fn into_signed(self) -> SignedRecord {
-        let Self { record, envelope, membership_tag, .. } = self;
-        SignedRecord(Arc::new(Inner { record, envelope, membership_tag }))
+        SignedRecord(self.inner)
     }
 }
