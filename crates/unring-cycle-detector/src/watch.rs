@@ -18,6 +18,7 @@ pub(crate) struct Now {
 /// The last line in the log about a ring.
 #[derive(Debug, Clone)]
 struct Spoken<N> {
+    id: RingId,
     members: Vec<N>,
     witness: Vec<N>,
     unix_ms: u64,
@@ -39,6 +40,8 @@ pub(crate) struct Watch<N> {
     last: Option<Ring<N>>,
     /// Members at the last event, loud or quiet; none before the first and after the ring was gone.
     settled: Option<Vec<N>>,
+    /// Of `settled`. Ids are compared instead of members wherever it happens at each event: a ring may have thousands.
+    settled_id: Option<RingId>,
     spoken: Option<Spoken<N>>,
     /// When the members last changed.
     changed_at: Option<Duration>,
@@ -58,6 +61,7 @@ impl<N: Clone + PartialEq> Watch<N> {
             current: None,
             last: None,
             settled: None,
+            settled_id: None,
             spoken: None,
             changed_at: None,
             differs_since: Duration::ZERO,
@@ -79,16 +83,16 @@ impl<N: Clone + PartialEq> Watch<N> {
         self.last.as_ref().filter(|_| self.settled.is_some())
     }
 
-    fn members(&self) -> Option<&Vec<N>> {
-        self.current.as_ref().map(|ring| &ring.members)
+    fn id(&self) -> Option<RingId> {
+        self.current.as_ref().map(|ring| ring.id)
     }
 
     /// Takes in the result of an analysis.
     pub(crate) fn observe(&mut self, ring: Option<Ring<N>>, now: Duration, settle: Duration) {
-        let before = self.members();
-        if before != ring.as_ref().map(|ring| &ring.members) {
+        let before = self.id();
+        if before != ring.as_ref().map(|ring| ring.id) {
             let was_steady = self.changed_at.is_none_or(|changed_at| now >= changed_at + settle);
-            if before == self.settled.as_ref() && was_steady {
+            if before == self.settled_id && was_steady {
                 self.differs_since = now;
             }
             self.changed_at = Some(now);
@@ -114,6 +118,7 @@ impl<N: Clone + PartialEq> Watch<N> {
     pub(crate) fn drop_silently(&mut self, now: Duration) {
         self.current = None;
         self.settled = None;
+        self.settled_id = None;
         self.changed_at = Some(now);
         if let Some(spoken) = &mut self.spoken {
             spoken.open = false;
@@ -121,7 +126,7 @@ impl<N: Clone + PartialEq> Watch<N> {
     }
 
     fn announce_at<C>(&self, config: &Config<C>) -> Option<Duration> {
-        let changed_at = self.changed_at.filter(|_| self.members() != self.settled.as_ref())?;
+        let changed_at = self.changed_at.filter(|_| self.id() != self.settled_id)?;
         Some((changed_at + config.settle).min(self.differs_since + config.settle_max))
     }
 
@@ -133,9 +138,9 @@ impl<N: Clone + PartialEq> Watch<N> {
             return None;
         }
         self.announce_at(config).or_else(|| {
-            let members = self.members()?;
+            let id = self.id()?;
             match &self.spoken {
-                Some(spoken) if spoken.open && spoken.members == *members => {
+                Some(spoken) if spoken.open && spoken.id == id => {
                     (self.kind != RingKind::Shared).then_some(spoken.remind_at)
                 }
                 Some(spoken) => Some(spoken.quiet_until),
@@ -157,6 +162,7 @@ impl<N: Clone + PartialEq> Watch<N> {
         let open =
             self.spoken.as_ref().filter(|spoken| spoken.open).map(|spoken| spoken.members.clone());
         self.differs_since = now.mono;
+        self.settled_id = self.id();
         let Some(ring) = self.current.clone() else {
             self.settled = None;
             if let Some(spoken) = &mut self.spoken {
@@ -186,6 +192,7 @@ impl<N: Clone + PartialEq> Watch<N> {
 
     fn speak<C>(&mut self, now: Now, config: &Config<C>) -> Voice {
         self.spoken = self.current.as_ref().map(|ring| Spoken {
+            id: ring.id,
             members: ring.members.clone(),
             witness: ring.witness.clone(),
             unix_ms: now.unix_ms,
@@ -229,6 +236,7 @@ impl<N: Clone + PartialEq> Watch<N> {
     ) {
         let age = Duration::from_millis(now.unix_ms.saturating_sub(ring.spoken_unix_ms));
         self.spoken = Some(Spoken {
+            id,
             members: ring.members.clone(),
             witness: ring.witness.clone(),
             unix_ms: ring.spoken_unix_ms.min(now.unix_ms),
@@ -238,6 +246,7 @@ impl<N: Clone + PartialEq> Watch<N> {
         });
         if ring.open {
             self.settled = Some(ring.members.clone());
+            self.settled_id = Some(id);
             self.changed_at = Some(now.mono);
             self.differs_since = now.mono;
             let (members, witness) = (ring.members, ring.witness);
