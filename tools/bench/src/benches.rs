@@ -1,0 +1,19 @@
+//! The benches that there are. A new one adds its module and a line.
+
+use anyhow::Result;
+
+use crate::{Report, Run};
+
+/// One bench.
+#[derive(Clone, Copy, Debug)]
+pub struct Bench {
+    /// Its name on the command line, and of its files.
+    pub name: &'static str,
+    /// What it compares, in a line.
+    pub about: &'static str,
+    /// Measures.
+    pub run: fn(&Run) -> Result<Report>,
+}
+
+/// All of them, in the order in which they run.
+pub const BENCHES: &[Bench] = &[];
