@@ -4,6 +4,7 @@
 
 pub mod alloc;
 mod benches;
+pub mod chart;
 mod cli;
 mod machine;
 mod page;
