@@ -21,7 +21,7 @@ struct Step {
     run: fn() -> Result<()>,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step { name: "test", run: || cargo(&["test", "--workspace"]) },
     Step { name: "fmt", run: || cargo(&["fmt", "--all", "--check"]) },
     Step {
@@ -40,6 +40,7 @@ const STEPS: [Step; 11] = [
     },
     Step { name: "cluster", run: clusters },
     Step { name: "e2e", run: || xtask(&["e2e"]) },
+    Step { name: "bench", run: || xtask(&["bench", "--quick"]) },
 ];
 
 /// Runs the named steps, or all of them, and goes on after one that failed.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "a task speaks to whoever runs it")]
 
+mod bench;
 mod check_crate;
 mod ci;
 mod codegen;
@@ -26,6 +27,13 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Measure unring beside what it is compared with.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Passed on; --help lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Build each crate alone, with its own features only.
     CheckCrate {
         /// The crate.
@@ -36,7 +44,7 @@ enum Task {
     },
     /// Everything that a change must pass.
     Ci {
-        /// Only these: test, fmt, clippy, codegen, crates, package, doc, deny, sim, cluster, e2e.
+        /// Only these: test, fmt, clippy, codegen, crates, package, doc, deny, sim, cluster, e2e, bench.
         steps: Vec<String>,
     },
     /// Write the Rust code generated from proto/.
@@ -66,6 +74,7 @@ enum Task {
 
 fn main() -> Result<()> {
     match Args::parse().task {
+        Task::Bench { args } => bench::run(&args),
         Task::CheckCrate { name, each } => check_crate::run(name.as_deref(), each),
         Task::Ci { steps } => ci::run(&steps),
         Task::Codegen { check } => codegen::run(check),

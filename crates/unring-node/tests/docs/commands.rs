@@ -33,6 +33,8 @@ const COMMANDS: &[(&str, Runs)] = &[
     ("cargo fmt --all --check", Ci),
     ("cargo doc --workspace --no-deps", Ci),
     ("cargo deny check bans licenses sources", Ci),
+    ("cargo xtask bench", Nobody("numbers to publish are taken by hand, on a quiet machine")),
+    ("cargo xtask bench --quick", Ci),
     ("cargo xtask check-crate unring-dedup-store", Ci),
     ("cargo xtask check-crate --each", Ci),
     ("cargo xtask codegen", Ci),

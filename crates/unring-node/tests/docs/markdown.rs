@@ -12,6 +12,7 @@ pub(crate) const DOCUMENTS: &[&str] = &[
     "docs/dev-cluster.md",
     "docs/grpc.md",
     "docs/metrics.md",
+    "docs/performance.md",
     "docs/ring-warning.md",
     "docs/run-a-node.md",
     "docs/troubleshooting.md",
