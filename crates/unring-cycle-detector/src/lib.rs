@@ -40,6 +40,7 @@ mod config;
 mod cuts;
 mod detector;
 mod elementary;
+mod export;
 mod graph;
 mod memory;
 mod model;
@@ -59,6 +60,10 @@ pub use crate::{
     },
     cuts::EXACT_CUT_NODES,
     detector::{Detector, MAX_WORK_AT_ONCE, Outcome, SetJoinsError},
+    export::{
+        ExportLimits, Format, LeftOut, Picture, PictureJoin, PictureNode, PictureRing,
+        UnknownFormat,
+    },
     graph::JoinGraph,
     memory::{RememberedNode, RememberedRing, RingMemory},
     model::{
