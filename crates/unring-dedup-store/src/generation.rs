@@ -3,16 +3,15 @@
 //! Generation `n` starts at `n * T`. An entry is alive in its own generation and in the next one, so its age at the end is
 //! more than `T` and at most `2T`, and moving one boundary expires a whole generation at once.
 
-use std::time::Duration;
-
 use crate::outcome::Standing;
+use crate::timestamp::Timestamp;
 
-/// The largest time that fits a stamp: 292 years since the epoch of the process.
+/// The largest time that fits a stamp: 292 years since the epoch.
 const MAX_NANOS: u64 = u64::MAX >> 1;
 
-/// Nanoseconds since the caller's epoch; times that do not fit are taken as the last one that does.
-pub(crate) fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(MAX_NANOS).min(MAX_NANOS)
+/// Nanoseconds since the epoch; times that do not fit are taken as the last one that does.
+pub(crate) fn nanos<C: Timestamp>(time: C, epoch: C) -> u64 {
+    time.nanos_since(epoch).min(MAX_NANOS)
 }
 
 /// The start of a generation, in nanoseconds, with the length of all.
@@ -59,9 +58,5 @@ impl Stamp {
 
     pub(crate) fn standing(self) -> Standing {
         if self.0 & 1 == 1 { Standing::Newcomer } else { Standing::Known }
-    }
-
-    pub(crate) fn first_seen(self) -> Duration {
-        Duration::from_nanos(self.nanos())
     }
 }

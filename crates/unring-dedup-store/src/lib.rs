@@ -9,7 +9,9 @@ mod outcome;
 mod store;
 #[cfg(test)]
 mod tests;
+mod timestamp;
 
 pub use config::{Config, MAX_CAPACITY};
 pub use outcome::{Outcome, Standing};
 pub use store::DedupStore;
+pub use timestamp::{Millis, Timestamp};

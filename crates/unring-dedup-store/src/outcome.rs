@@ -11,16 +11,16 @@ pub enum Standing {
     Newcomer,
 }
 
-/// What became of a key. Only [`Outcome::New`] has entered it.
+/// What became of a key. Only [`Outcome::New`] has entered it. `C` is the store's [`Timestamp`](crate::Timestamp).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub enum Outcome {
+pub enum Outcome<C = Duration> {
     /// Not seen in the retention, and entered now.
     New,
     /// Seen already.
     Duplicate {
         /// When the key was entered, on the caller's time line. It is later than `now` if a thread with a later clock was first.
-        first_seen: Duration,
+        first_seen: C,
     },
     /// Not seen, and not entered: the introducer has as many entries alive as one may have.
     IntroducerFull {

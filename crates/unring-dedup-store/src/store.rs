@@ -21,6 +21,7 @@ use crate::config::{Config, MAX_CAPACITY};
 use crate::generation::{Generation, Stamp, nanos};
 use crate::occupancy::{Limits, NoRoom, Occupancy};
 use crate::outcome::{Outcome, Standing};
+use crate::timestamp::Timestamp;
 
 /// The exact set of the keys seen in the last `T..2T`. See the [crate] for what it promises.
 ///
@@ -29,11 +30,13 @@ use crate::outcome::{Outcome, Standing};
 /// run has to be repeatable.
 ///
 /// Every method takes `&self` and may be called from any thread. None blocks on anything but the map's short shard locks.
-/// `now` is the time since an epoch of the caller's choice, from a monotonic clock. Going backwards is harmless (the
+/// `now` is read by the caller from a monotonic clock of type `C`: see [`Timestamp`]. Going backwards is harmless (the
 /// generation stays); a leap forwards that is taken back keeps what is entered meanwhile until the clock is there again.
-pub struct DedupStore<K, I, S = RandomState> {
+pub struct DedupStore<K, I, C = Duration, S = RandomState> {
     seen: DashMap<K, Stamp, S>,
     accounts: DashMap<I, Account, S>,
+    /// Where the caller's clock counts from here.
+    epoch: C,
     occupancy: Occupancy,
     /// Start of the present generation, in nanoseconds; only ever raised.
     start: AtomicU64,
@@ -43,25 +46,35 @@ pub struct DedupStore<K, I, S = RandomState> {
     per_introducer: NonZeroUsize,
 }
 
-impl<K: Hash + Eq, I: Hash + Eq> DedupStore<K, I> {
-    /// An empty store. Memory is taken as entries come, not in advance.
-    pub fn new(config: Config) -> Self {
-        Self::with_hasher(config, RandomState::new())
+impl<K: Hash + Eq, I: Hash + Eq, C: Timestamp> DedupStore<K, I, C> {
+    /// An empty store, on a clock that counts from its default: zero, for [`Duration`] and [`Millis`](crate::Millis).
+    /// Memory is taken as entries come, not in advance.
+    pub fn new(config: Config) -> Self
+    where
+        C: Default,
+    {
+        Self::starting_at(config, C::default())
+    }
+
+    /// An empty store, on a clock that has no zero, as [`Instant`](std::time::Instant). Times before `epoch` are taken as `epoch`.
+    pub fn starting_at(config: Config, epoch: C) -> Self {
+        Self::with_hasher(config, epoch, RandomState::new())
     }
 }
 
-impl<K: Hash + Eq, I: Hash + Eq, S: BuildHasher + Clone> DedupStore<K, I, S> {
-    /// An empty store with a hasher of the caller's choice.
-    pub fn with_hasher(config: Config, hasher: S) -> Self {
+impl<K: Hash + Eq, I: Hash + Eq, C: Timestamp, S: BuildHasher + Clone> DedupStore<K, I, C, S> {
+    /// An empty store that counts time from `epoch`, with a hasher of the caller's choice.
+    pub fn with_hasher(config: Config, epoch: C, hasher: S) -> Self {
         let capacity = config.capacity.get().min(MAX_CAPACITY);
         let newcomers = capacity.saturating_sub(config.reserved_for_known);
         Self {
             seen: DashMap::with_hasher(hasher.clone()),
             accounts: DashMap::with_hasher(hasher),
+            epoch,
             occupancy: Occupancy::default(),
             start: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
-            length: nanos(config.retention).max(1),
+            length: nanos(config.retention, Duration::ZERO).max(1),
             limits: Limits {
                 total: u32::try_from(capacity).unwrap_or(u32::MAX),
                 newcomers: u32::try_from(newcomers).unwrap_or(u32::MAX),
@@ -82,9 +95,9 @@ impl<K: Hash + Eq, I: Hash + Eq, S: BuildHasher + Clone> DedupStore<K, I, S> {
         key: K,
         introducer: I,
         standing: Standing,
-        now: Duration,
-    ) -> Outcome {
-        let now = nanos(now);
+        now: C,
+    ) -> Outcome<C> {
+        let now = nanos(now, self.epoch);
         let (generation, _) = self.generation_at(now);
         let stamp = Stamp::new(now.max(generation.start), standing);
         // Held to the end: this guard is what makes the check and the insert one step.
@@ -92,7 +105,7 @@ impl<K: Hash + Eq, I: Hash + Eq, S: BuildHasher + Clone> DedupStore<K, I, S> {
             Entry::Occupied(mut entry) => {
                 let old = *entry.get();
                 if generation.remembers(old) {
-                    return Outcome::Duplicate { first_seen: old.first_seen() };
+                    return Outcome::Duplicate { first_seen: self.epoch.plus_nanos(old.nanos()) };
                 }
                 if let Err(refusal) =
                     self.charge(introducer, standing, Some(old.standing()), generation)
@@ -119,7 +132,7 @@ impl<K: Hash + Eq, I: Hash + Eq, S: BuildHasher + Clone> DedupStore<K, I, S> {
         standing: Standing,
         replaced: Option<Standing>,
         generation: Generation,
-    ) -> Result<(), Outcome> {
+    ) -> Result<(), Outcome<C>> {
         match self.accounts.entry(introducer) {
             Entry::Occupied(mut entry) => {
                 let account = entry.get_mut();
@@ -145,13 +158,13 @@ impl<K: Hash + Eq, I: Hash + Eq, S: BuildHasher + Clone> DedupStore<K, I, S> {
     }
 
     /// Whether `key` is remembered at `now`. Changes nothing.
-    pub fn contains<Q>(&self, key: &Q, now: Duration) -> bool
+    pub fn contains<Q>(&self, key: &Q, now: C) -> bool
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         let mut generation = self.generation();
-        let now = nanos(now);
+        let now = nanos(now, self.epoch);
         if generation.is_over(now) {
             generation = Generation::at(now, self.length);
         }
@@ -173,8 +186,8 @@ impl<K: Hash + Eq, I: Hash + Eq, S: BuildHasher + Clone> DedupStore<K, I, S> {
     }
 
     /// Starts a new generation if the present one is over at `now`, and removes what has expired. Returns how many entries that were.
-    pub fn rotate(&self, now: Duration) -> usize {
-        self.generation_at(nanos(now)).1
+    pub fn rotate(&self, now: C) -> usize {
+        self.generation_at(nanos(now, self.epoch)).1
     }
 
     /// The generation at `now`, and how many entries were removed to get there.
@@ -251,8 +264,9 @@ impl<K: Hash + Eq, I: Hash + Eq, S: BuildHasher + Clone> DedupStore<K, I, S> {
 
     /// Starts the generation at `now` as a thread does that sleeps before it purges.
     #[cfg(test)]
-    pub(crate) fn rotate_without_purge(&self, now: Duration) {
-        self.start.store(Generation::at(nanos(now), self.length).start, Ordering::Release);
+    pub(crate) fn rotate_without_purge(&self, now: C) {
+        self.start
+            .store(Generation::at(nanos(now, self.epoch), self.length).start, Ordering::Release);
     }
 
     /// What the map itself holds, to be compared with what is counted.
@@ -268,12 +282,12 @@ impl<K: Hash + Eq, I: Hash + Eq, S: BuildHasher + Clone> DedupStore<K, I, S> {
     }
 }
 
-fn full(no_room: NoRoom) -> Outcome {
+fn full<C>(no_room: NoRoom) -> Outcome<C> {
     let widen = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
     Outcome::Full { held: widen(no_room.held), limit: widen(no_room.limit) }
 }
 
-impl<K, I, S> fmt::Debug for DedupStore<K, I, S> {
+impl<K, I, C, S> fmt::Debug for DedupStore<K, I, C, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DedupStore")
             .field("len", &self.occupancy.total())

@@ -1,5 +1,6 @@
 mod model;
 mod threads;
+mod timestamp;
 
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::num::NonZeroUsize;
@@ -265,8 +266,8 @@ fn a_hasher_under_which_all_keys_collide_is_only_slow() {
         }
         fn write(&mut self, _: &[u8]) {}
     }
-    let store: DedupStore<u64, u8, BuildHasherDefault<Collide>> =
-        DedupStore::with_hasher(config(300, 300, 0), BuildHasherDefault::default());
+    let store: DedupStore<u64, u8, Duration, BuildHasherDefault<Collide>> =
+        DedupStore::with_hasher(config(300, 300, 0), at(0), BuildHasherDefault::default());
     for key in 0..300 {
         assert_eq!(store.check_and_insert(key, 0, Known, at(0)), Outcome::New);
         assert_eq!(
