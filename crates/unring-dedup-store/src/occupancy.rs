@@ -1,8 +1,7 @@
 //! How many entries the store holds, in total and of newcomers, in one word so that both limits are checked at once.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use crate::outcome::Standing;
+use crate::sync::{AtomicU64, Ordering};
 
 const ONE: u64 = 1 << 32;
 

@@ -10,17 +10,15 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use dashmap::DashMap;
-use dashmap::Entry;
+use std::time::Duration;
 
 use crate::account::Account;
 use crate::config::{Config, MAX_CAPACITY};
 use crate::generation::{Generation, Stamp, nanos};
 use crate::occupancy::{Limits, NoRoom, Occupancy};
 use crate::outcome::{Outcome, Standing};
+use crate::sync::{AtomicU64, DashMap, Entry, Ordering};
 use crate::timestamp::Timestamp;
 
 /// The exact set of the keys seen in the last `T..2T`. See the [crate] for what it promises.

@@ -1,4 +1,5 @@
 mod model;
+mod single_flight;
 mod threads;
 mod timestamp;
 
