@@ -147,6 +147,7 @@ fn nothing_is_cached() {
     // Once the leader has returned, a new call works itself, though a follower has yet to pick its result up.
     calls[0].poll_if_woken();
     calls.push(Call::new(&flights, 7, 2));
+    calls[2].poll_if_woken();
     settle(&mut calls);
     assert_eq!((calls[0].outcome, calls[1].outcome), (Some(Ok(0)), Some(Ok(0))));
     assert!(calls[2].works());
@@ -188,6 +189,7 @@ fn who_leaves_leaves_nothing() {
     for _ in 0..3 {
         let mut calls = started(&flights, &[7, 7]);
         calls[1].cancel();
+        assert_eq!(Arc::strong_count(&calls[1].woken), 1, "a waker is kept");
         // The follower's place is free again.
         let mut again = started(&flights, &[7]);
         assert!(again[0].is_open());
@@ -198,6 +200,18 @@ fn who_leaves_leaves_nothing() {
     }
     drop(flights.run(7, || async { 1 }));
     assert_eq!(flights.keys(), 0, "never polled");
+}
+
+#[test]
+fn a_call_that_moves_to_another_task_is_woken_there() {
+    let flights = flights(1, 2);
+    let mut calls = started(&flights, &[7, 7]);
+    let moved = Arc::new(Flag(AtomicBool::new(true)));
+    let before = std::mem::replace(&mut calls[1].woken, Arc::clone(&moved));
+    calls[1].poll_if_woken();
+    calls[0].cancel();
+    assert!(moved.0.load(Ordering::Relaxed) && !before.0.load(Ordering::Relaxed));
+    assert_eq!(Arc::strong_count(&before), 1, "the old waker is kept");
 }
 
 #[test]
