@@ -158,9 +158,14 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher + Clone> SingleFlight<K, V, 
     }
 
     fn remove_if(&self, key: &K, is_over: impl FnOnce(&Arc<Flight<V>>) -> bool) {
-        if self.flights.remove_if(key, |_, flight| is_over(flight)).is_some() {
-            self.keys.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.flights.remove_if(key, |_, flight| {
+            let over = is_over(flight);
+            if over {
+                // Under the lock: a call for this key that finds no flight finds the place free too.
+                self.keys.fetch_sub(1, Ordering::Relaxed);
+            }
+            over
+        });
     }
 }
 

@@ -166,7 +166,7 @@ impl<K: Hash + Eq, I: Hash + Eq, C: Timestamp, S: BuildHasher + Clone> DedupStor
         if generation.is_over(now) {
             generation = Generation::at(now, self.length);
         }
-        self.seen.get(key).is_some_and(|stamp| generation.remembers(*stamp))
+        self.seen.view(key, |_, stamp| generation.remembers(*stamp)).unwrap_or(false)
     }
 
     /// Entries that `introducer` has alive at the latest time the store was told.
@@ -175,9 +175,8 @@ impl<K: Hash + Eq, I: Hash + Eq, C: Timestamp, S: BuildHasher + Clone> DedupStor
         I: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let mut account = match self.accounts.get(introducer) {
-            Some(account) => *account,
-            None => return 0,
+        let Some(mut account) = self.accounts.view(introducer, |_, account| *account) else {
+            return 0;
         };
         account.advance(self.generation());
         account.held()
