@@ -10,6 +10,7 @@ pub mod errors;
 mod exchange;
 mod files;
 pub mod identity;
+mod keeper;
 pub mod log;
 mod node;
 mod ring_memory;

@@ -118,6 +118,13 @@ impl<V: Verifier> Engine<V> {
         self.own.record.as_ref()
     }
 
+    /// Up to which `seq` the disk was asked to reserve, last by an [`Action::PersistSeq`]: at the start it may be done
+    /// before actions are taken, so that the record is there from the first moment.
+    #[must_use]
+    pub fn seq_to_persist(&self) -> u64 {
+        self.own.asked_to_reserve
+    }
+
     /// How old our record may become.
     fn renewal(&self) -> Duration {
         (self.config.record_ttl / 3).max(MIN_SIGN_INTERVAL)

@@ -34,6 +34,9 @@ struct Snapshot {
 impl Snapshot {
     fn of(parts: &Parts) -> Self {
         let accepted = parts.accepted.counts();
+        let disk = parts.exchange.disk();
+        let unsaved =
+            parts.exchange.read(|engine, _| engine.book_changes_pending(disk.saved_version));
         let network = parts.network.counters();
         let (counters, peers, streams, rings) = parts.exchange.read(|engine, _| {
             let mine = |kind| {
@@ -105,6 +108,18 @@ impl Snapshot {
                     counters.records_full,
                 ),
                 ("records_expired", "Records whose time was over", counters.records_expired),
+                ("records_signed", "Times that this node signed its own record", counters.signed),
+                (
+                    "seqs_unpersisted",
+                    "Times that this node's record went out before its version was on disk, because the disk was too slow",
+                    counters.seqs_unpersisted,
+                ),
+                ("database_writes", "Commits to the database", disk.writes),
+                (
+                    "database_failures",
+                    "Times that the database could not be opened or written",
+                    disk.failures,
+                ),
                 ("grpc_connections_accepted", "Inbound gRPC connections", accepted.accepted),
                 (
                     "grpc_handshakes_failed",
@@ -131,6 +146,24 @@ impl Snapshot {
             ],
             gauges: vec![
                 ("peers_known", "Peers whose records are kept", gauge(peers)),
+                (
+                    "database_open",
+                    "1 while the database is open, 0 while it cannot be used",
+                    gauge(usize::from(disk.open)),
+                ),
+                ("database_bytes", "Size of the database file", bytes(disk.size)),
+                ("database_records", "Records of other nodes on disk", gauge(disk.records)),
+                ("database_records_unsaved", "Records that are not on disk yet", gauge(unsaved)),
+                (
+                    "database_records_restored",
+                    "Records that came back from disk at the start",
+                    gauge(disk.restored.kept),
+                ),
+                (
+                    "database_records_skipped",
+                    "Records on disk that were left out at the start",
+                    gauge(disk.restored.skipped() + disk.unreadable),
+                ),
                 (
                     "peers_connected",
                     "Peers connected over libp2p",
@@ -162,6 +195,11 @@ impl Snapshot {
             cpu_seconds: parts.meter.cpu_seconds(),
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "files far below 2^52")]
+fn bytes(size: u64) -> f64 {
+    size as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]

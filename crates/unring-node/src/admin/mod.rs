@@ -1,6 +1,7 @@
 //! Metrics, health and status, in plain HTTP on a runtime of its own: it answers when P2P work does not.
 
 mod bounded;
+mod database;
 mod metrics;
 mod status;
 

@@ -9,6 +9,7 @@ use unring_cycle_detector::{Ring, RingKind};
 use unring_exchange::{Engine, LastResult, Link, Now, PeerView, Signatures, UpstreamView};
 use unring_peer::PeerId;
 
+use super::database::DatabaseStatus;
 use crate::node::Parts;
 use crate::version;
 
@@ -28,6 +29,7 @@ pub(crate) struct Status {
     rings: Vec<RingStatus>,
     exchange: ExchangeStatus,
     libp2p: Libp2p,
+    database: DatabaseStatus,
     budget: Budget,
     log: LogStatus,
 }
@@ -69,6 +71,8 @@ struct Peer {
     joins: Vec<Join>,
     expires_in_s: f64,
     connected: bool,
+    /// Whether this version of its record is on disk.
+    saved: bool,
     source: &'static str,
 }
 
@@ -131,6 +135,8 @@ struct Recent {
 struct Libp2p {
     connections: usize,
     connected_peers: Vec<String>,
+    /// How long after the start there was a connection for the first time.
+    first_connected_s: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -166,6 +172,7 @@ impl Status {
             level: parts.level.name(),
             floor_wins: parts.level.floor_wins(),
         };
+        let disk = parts.exchange.disk();
         let throttled = parts.throttled.load(Ordering::Relaxed);
         parts.exchange.read(|engine, now| Self {
             name: parts.config.name.clone(),
@@ -181,13 +188,23 @@ impl Status {
                 ttl_s: own.record().ttl.as_secs_f64(),
             }),
             upstreams: engine.upstreams(now).into_iter().map(|view| upstream(view, now)).collect(),
-            peers: engine.peers(now).into_iter().map(|view| peer(&view, &connected)).collect(),
+            peers: engine
+                .peers(now)
+                .into_iter()
+                .map(|view| {
+                    let saved = engine
+                        .is_unchanged_since(disk.saved_version, &view.record.record().peer_id);
+                    peer(&view, &connected, disk.open && saved)
+                })
+                .collect(),
             rings: rings(engine, parts.me),
             exchange: exchange(engine, throttled),
             libp2p: Libp2p {
                 connections: parts.network.connections(),
                 connected_peers: connected.iter().map(|peer| peer.to_base58()).collect(),
+                first_connected_s: parts.first_connected.get().map(Duration::as_secs_f64),
             },
+            database: DatabaseStatus::new(engine, now, disk.clone()),
             budget,
             log: LogStatus { lines: parts.log.written(), suppressed: parts.log.suppressed() },
         })
@@ -220,7 +237,7 @@ fn upstream(view: UpstreamView, now: Now) -> Upstream {
     }
 }
 
-fn peer(view: &PeerView, connected: &BTreeSet<PeerId>) -> Peer {
+fn peer(view: &PeerView, connected: &BTreeSet<PeerId>, saved: bool) -> Peer {
     let record = view.record.record();
     let joins = record.joins.iter().map(|join| Join {
         address: join.address.clone(),
@@ -236,6 +253,7 @@ fn peer(view: &PeerView, connected: &BTreeSet<PeerId>) -> Peer {
         joins: joins.collect(),
         expires_in_s: view.expires_in.as_secs_f64(),
         connected: connected.contains(&record.peer_id),
+        saved,
         source: "signed",
     }
 }

@@ -25,11 +25,7 @@ impl Exchange {
     fn take(&self, state: &mut State, action: Action) {
         match action {
             Action::PersistSeq { seq } => {
-                if let Err(error) = self.0.database.set_seq(seq) {
-                    // The wall clock keeps the next seq above this one, unless it goes back.
-                    tracing::error!(target: NODE, error = crate::errors::chain(&error), seq, "the version of this node's record is not kept");
-                }
-                state.engine.on_seq_persisted(self.now(), seq);
+                self.0.keeper.seq(seq);
             }
             Action::Answer { inbound, answer } => {
                 if let Some(caller) = state.answers.remove(&inbound) {
@@ -63,12 +59,15 @@ impl Exchange {
                     }
                 }
             }
-            Action::PersistTargets { address, targets } => self.0.notes.targets(address, targets),
-            Action::BookChanged => self.0.book_changed.notify_one(),
+            Action::PersistTargets { address, targets } => self.0.keeper.targets(address, targets),
+            Action::BookChanged => {
+                self.0.keeper.book();
+                self.0.book_changed.notify_one();
+            }
             Action::Ring(event) => {
                 // Lines that were not written need no memory of their own; the counters have them.
                 if event.voice() != Voice::Quiet {
-                    self.0.notes.rings();
+                    self.0.keeper.rings();
                 }
                 // A ring that is gone is not among the known ones any more.
                 let names = state.engine.names(&event.ring().members);

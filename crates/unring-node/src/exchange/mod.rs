@@ -2,14 +2,13 @@
 //!
 //! An event takes the lock, tells the engine, and takes its actions in their order before the lock is given back. No
 //! action waits: requests and streams become tasks, what is sent on a stream goes into a bounded queue, what is to be
-//! kept is written later. Only the commit of a new `seq` happens under the lock, since it must be on disk before the
-//! record is anywhere: a few at the start, then one each third of a record's ttl.
+//! kept is marked and written by a thread of its own.
 
 mod act;
 mod call;
 mod clients;
+mod disk;
 mod handler;
-mod notes;
 mod rings;
 mod serving;
 mod watching;
@@ -30,10 +29,9 @@ pub(crate) use self::clients::Clients as UpstreamClients;
 pub(crate) use self::handler::{CallerKey, NodeHandler};
 
 use self::clients::Clients;
-use self::notes::Notes;
 use self::serving::ServingEnd;
 use self::watching::WatchingEnd;
-use crate::database::Database;
+use crate::keeper::Keeper;
 
 /// The time since the process started and the wall clock, together.
 #[derive(Clone, Copy, Debug)]
@@ -74,8 +72,7 @@ struct Shared {
     me: PeerId,
     /// Told to watchers: versions of two runs cannot be compared.
     epoch: u64,
-    database: Database,
-    notes: Notes,
+    keeper: Arc<Keeper>,
     clients: Clients,
     /// Time that an upstream has to open a stream.
     request_timeout: Duration,
@@ -83,6 +80,13 @@ struct Shared {
     stop: CancellationToken,
     timer: Notify,
     book_changed: Notify,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // A node that was dropped instead of drained: the disk is let go of all the same.
+        self.keeper.let_go();
+    }
 }
 
 /// The running engine. Clones share it.
@@ -99,7 +103,7 @@ impl Exchange {
     pub(crate) fn new(
         engine: Engine<Signatures>,
         clock: Clock,
-        database: Database,
+        keeper: Arc<Keeper>,
         clients: Clients,
         request_timeout: Duration,
     ) -> Self {
@@ -116,8 +120,7 @@ impl Exchange {
             clock,
             me,
             epoch: wall_clock().get(),
-            database,
-            notes: Notes::default(),
+            keeper,
             clients,
             request_timeout,
             tasks: TaskTracker::new(),
@@ -181,11 +184,13 @@ impl Exchange {
     }
 
     /// Since when each upstream has been configured; a new one since now.
-    pub(crate) fn joins_since(
-        &self,
-        addresses: &[String],
-    ) -> Result<Vec<(String, UnixMillis)>, crate::database::DatabaseError> {
-        self.0.database.joins_since(addresses, wall_clock())
+    pub(crate) fn joins_since(&self, addresses: &[String]) -> Vec<(String, UnixMillis)> {
+        self.0.keeper.joins_since(addresses, wall_clock())
+    }
+
+    /// How the disk is doing.
+    pub(crate) fn disk(&self) -> crate::keeper::View {
+        self.0.keeper.view()
     }
 
     /// Lets go of connections to addresses that are not configured any more.
@@ -214,8 +219,7 @@ impl Exchange {
         }
         self.0.tasks.close();
         self.0.tasks.wait().await;
-        self.0.notes.rings();
-        self.write_notes();
+        self.0.keeper.stop().await;
     }
 }
 

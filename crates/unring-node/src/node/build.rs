@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
 
 use rand::Rng as _;
 use tokio::runtime::{Builder, Runtime};
@@ -16,11 +16,12 @@ use unring_rate_governor::{
 use unring_routing_kad::{DialConfig, EventReceiver, Limits, Network};
 
 use super::control::Level;
+use super::memory::Memory;
 use super::{BuildError, Node, P2pRuntime, Parts};
 use crate::addresses::{Advertised, default_route, multiaddr};
 use crate::config::Config;
-use crate::database::Database;
 use crate::exchange::{Clock, Exchange, UpstreamClients};
+use crate::keeper::Writer;
 use crate::log::{LogCounters, NODE};
 use crate::{identity, version};
 
@@ -31,6 +32,7 @@ pub(super) struct Bound {
     pub(super) admin: TcpListener,
     pub(super) network: Network,
     pub(super) network_events: EventReceiver,
+    pub(super) writer: Writer,
 }
 
 impl fmt::Debug for Bound {
@@ -54,9 +56,11 @@ impl Node {
     /// # Errors
     /// The first thing that is missing; nothing keeps running then.
     pub fn build(config: Config, log: Arc<LogCounters>) -> Result<Self, BuildError> {
+        // Before the disk is read, so that the time since the start counts that, too.
+        let clock = Clock::start();
         crate::files::make_room(&config.limits);
         let identity = identity::load_or_create(&config.data_dir)?;
-        let database = Database::open(&config.data_dir)?;
+        let memory = Memory::open(&config.data_dir)?;
         let grpc = listen("the gRPC service", config.listen.grpc, "listen.grpc")?;
         let admin = listen("metrics and health", config.listen.admin, "listen.admin")?;
         let (grpc_address, admin_address) =
@@ -77,19 +81,13 @@ impl Node {
 
         let tls = TlsIdentity::new(&identity).map_err(BuildError::Tls)?;
         let connector = UrlConnector::new(&tls, config.insecure).map_err(BuildError::Tls)?;
-        // The engine's clock is tokio's, which needs a runtime around it.
-        let exchange = runtime.block_on(async {
-            let clock = Clock::start();
-            let engine = engine(clock, &config, &identity, &advertised, &database)?;
+        let (exchange, writer) = runtime.block_on(async {
+            let mut engine = engine(clock, &config, &identity, &advertised, memory.last_seq());
+            let (keeper, writer) = memory.restore(clock.now(), &config, &mut engine);
             let clients = UpstreamClients::new(connector, identity.clone());
-            Ok::<_, BuildError>(Exchange::new(
-                engine,
-                clock,
-                database,
-                clients,
-                config.timing.request_timeout,
-            ))
-        })?;
+            let timeout = config.timing.request_timeout;
+            (Exchange::new(engine, clock, keeper, clients, timeout), writer)
+        });
         let parts = Parts {
             me: identity.peer_id(),
             grpc: grpc_address,
@@ -105,10 +103,11 @@ impl Node {
             log,
             level: Level::default(),
             draining: AtomicBool::new(false),
+            first_connected: OnceLock::new(),
             p2p: runtime.handle().clone(),
             config,
         };
-        let bound = Bound { tls, grpc, admin, network, network_events };
+        let bound = Bound { tls, grpc, admin, network, network_events, writer };
         Ok(Self { parts: Arc::new(parts), bound, runtime: P2pRuntime(Some(runtime)) })
     }
 }
@@ -130,12 +129,11 @@ fn engine(
     config: &Config,
     identity: &Identity,
     advertised: &Advertised,
-    database: &Database,
-) -> Result<Engine<Signatures>, BuildError> {
-    let now = clock.now();
+    last_seq: u64,
+) -> Engine<Signatures> {
     let origin = Origin {
         identity: identity.clone(),
-        last_seq: database.seq()?,
+        last_seq,
         addresses: advertised.libp2p.clone(),
         grpc_url: advertised.grpc.clone(),
     };
@@ -146,12 +144,7 @@ fn engine(
     engine_config.request_timeout = config.timing.request_timeout;
     engine_config.book_capacity = config.limits.book_capacity;
     engine_config.slots_per_upstream = config.limits.slots_per_upstream;
-    let mut engine = Engine::new(now, engine_config, origin, Signatures);
-    engine.restore_ring_memory(now, database.ring_memory()?);
-    let addresses: Vec<_> = config.upstreams.iter().map(ToString::to_string).collect();
-    engine.set_upstreams(now, database.joins_since(&addresses, now.unix)?);
-    engine.restore_targets(now, &database.targets()?);
-    Ok(engine)
+    Engine::new(clock.now(), engine_config, origin, Signatures)
 }
 
 fn network_config(config: &Config) -> unring_routing_kad::Config {

@@ -29,6 +29,9 @@ pub(super) async fn follow_connections(parts: &Parts) {
     let mut connected = parts.network.watch_connected();
     loop {
         let count = connected.borrow_and_update().len();
+        if count > 0 {
+            parts.first_connected.get_or_init(|| parts.exchange.now().mono);
+        }
         parts.exchange.event(|state, now| state.engine.set_connected_peers(now, count));
         if connected.changed().await.is_err() {
             return;

@@ -4,13 +4,16 @@ mod build;
 mod control;
 mod error;
 mod libp2p;
+mod memory;
 mod reading;
 mod reload;
 mod run;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
+
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use unring_peer::PeerId;
@@ -65,6 +68,8 @@ pub(crate) struct Parts {
     pub(crate) log: Arc<LogCounters>,
     pub(crate) level: control::Level,
     pub(crate) draining: AtomicBool,
+    /// When there was a connection for the first time, since the start.
+    pub(crate) first_connected: OnceLock<Duration>,
     /// Runs on the P2P runtime: whether it still answers.
     pub(crate) p2p: tokio::runtime::Handle,
 }

@@ -29,22 +29,14 @@ impl Reload {
 fn take_over(parts: &Parts, config: &Config) {
     parts.governor.set_budget(config.limits.cpu_budget);
     let addresses: Vec<_> = config.upstreams.iter().map(ToString::to_string).collect();
-    match parts.exchange.joins_since(&addresses) {
-        Ok(upstreams) => {
-            parts.exchange.event(|state, now| state.engine.set_upstreams(now, upstreams));
-            parts.exchange.retain_clients(&addresses);
-            tracing::info!(
-                target: NODE,
-                event = "reloaded",
-                upstreams = addresses.join(", "),
-                cpu_budget_percent = config.limits.cpu_budget.percent(),
-                "upstreams and CPU budget are taken over; other keys take effect at the next start"
-            );
-        }
-        Err(error) => tracing::error!(
-            target: NODE,
-            error = crate::errors::chain(&error),
-            "the upstreams are not taken over"
-        ),
-    }
+    let upstreams = parts.exchange.joins_since(&addresses);
+    parts.exchange.event(|state, now| state.engine.set_upstreams(now, upstreams));
+    parts.exchange.retain_clients(&addresses);
+    tracing::info!(
+        target: NODE,
+        event = "reloaded",
+        upstreams = addresses.join(", "),
+        cpu_budget_percent = config.limits.cpu_budget.percent(),
+        "upstreams and CPU budget are taken over; other keys take effect at the next start"
+    );
 }

@@ -39,8 +39,12 @@ impl Node {
     /// When a part of the node ended by itself; the rest is drained then, too.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), PartEnded> {
         let Self { parts, bound, runtime } = self;
-        let Bound { tls, grpc, admin, network, network_events } = bound;
+        let Bound { tls, grpc, admin, network, network_events, writer } = bound;
         announce(&parts);
+        if let Err(error) = parts.exchange.start_keeper(writer, &parts.p2p) {
+            tracing::error!(target: NODE, error = chain(&error), "the system gives no thread for the disk");
+            return Err(PartEnded("disk thread"));
+        }
         let stopping = CancellationToken::new();
         let admin_server = tokio::spawn(admin::serve(admin, Arc::clone(&parts), stopping.clone()));
 
@@ -133,14 +137,10 @@ impl Background {
         events: unring_routing_kad::EventReceiver,
     ) -> Self {
         let mut tasks = JoinSet::new();
-        let [timer, notes, control, book, connections] = [(); 5].map(|()| Arc::clone(parts));
+        let [timer, control, book, connections] = [(); 4].map(|()| Arc::clone(parts));
         tasks.spawn(async move {
             timer.exchange.clone().run_timer().await;
             "timer"
-        });
-        tasks.spawn(async move {
-            notes.exchange.clone().keep_notes().await;
-            "note keeper"
         });
         tasks.spawn(async move {
             control::run(&control).await;

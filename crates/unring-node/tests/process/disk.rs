@@ -79,16 +79,33 @@ fn an_identity_without_room_for_a_database_is_kept() {
     }
     let seed = Setup::new().start("", "").stop();
     let key = fs::read(seed.data_dir().join("identity.key")).unwrap();
-    for (size, remount, says) in [
-        ("8m", "mount -o remount,ro \"$DATA\"", "Read-only file system"),
-        ("64k", FILL, "No space left on device"),
-    ] {
-        let setup = Setup::new();
-        let copy = format!("cp -a {:?} \"$DATA\"\n{remount}", seed.data_dir().join("identity.key"));
-        let ended = run_and_look(&setup, size, &copy);
-        ended.refused(1, &["cannot open the database", "unring.redb", "free space", says]);
-        assert_eq!(fs::read(setup.path("out/identity.key")).unwrap(), key, "{size}");
-    }
+    let setup = Setup::new();
+    let copy = |remount: &str| {
+        format!("cp -a {:?} \"$DATA\"\n{remount}", seed.data_dir().join("identity.key"))
+    };
+    let ended = run_and_look(&setup, "8m", &copy("mount -o remount,ro \"$DATA\""));
+    let says = "Read-only file system";
+    ended.refused(1, &["cannot open the database", "unring.redb", "free space", says]);
+    assert_eq!(fs::read(setup.path("out/identity.key")).unwrap(), key);
+
+    // A full disk does not keep it from starting: it says so, and writes when there is room.
+    let setup = Setup::new();
+    let command = on_disk_of(&setup, "8m", &copy(&format!("{FILL}\nexec \"$@\"")));
+    let node = Node::start(setup, command);
+    node.wait_until_ready();
+    assert_eq!(node.status()["database"]["state"], "unavailable");
+    let refused = node.events("database_refused");
+    let says = refused[0]["fields"]["error"].as_str().unwrap();
+    assert!(says.contains("free space") && says.contains("No space left on device"), "{says}");
+    assert_eq!(fs::read(inside(&node).join("identity.key")).unwrap(), key);
+    let seq = node.status()["record"]["seq"].as_u64().unwrap();
+    assert!(seq > 1_700_000_000_000, "of the clock");
+    fs::remove_file(inside(&node).join("filler")).unwrap();
+    wait_for("the database", || (node.status()["database"]["state"] == "open").then_some(()));
+    wait_for("the line", || node.events("database_recovered").pop());
+    node.is_well();
+    assert_eq!(names(&inside(&node)), ["identity.key", "unring.redb"]);
+    node.stop();
 }
 
 #[test]

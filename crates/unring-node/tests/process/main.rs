@@ -7,6 +7,7 @@ mod bad_config;
 mod bad_requests;
 mod bad_upstreams;
 mod commands;
+mod database;
 mod disk;
 mod raw_grpc;
 mod start_failures;

@@ -80,43 +80,6 @@ fn a_data_folder_that_is_a_file_is_named_and_kept() {
     assert_eq!(fs::read_to_string(setup.data_dir()).unwrap(), "mine");
 }
 
-/// Bytes of the page that describes a redb file.
-const FIRST_PAGE: usize = 4096;
-
-#[test]
-fn a_damaged_database_is_named_and_kept() {
-    let setup = Setup::new().start("", "").stop();
-    let database = setup.data_dir().join("unring.redb");
-    let whole = fs::read(&database).unwrap();
-    let mut header = whole.clone();
-    header[..512].fill(0xa5);
-    let mut pages = whole.clone();
-    pages[FIRST_PAGE..].fill(0xa5);
-    let cases = [
-        ("garbage", b"not a database, but long enough to look like one".to_vec()),
-        ("a header of garbage", header),
-        ("pages of garbage", pages),
-        ("half of it", whole[..whole.len() / 2].to_vec()),
-        ("its first page", whole[..FIRST_PAGE].to_vec()),
-        ("its first bytes", whole[..100].to_vec()),
-    ];
-    for (what, damaged) in cases {
-        fs::write(&database, &damaged).unwrap();
-        let ended = run(&mut setup.serve("", ""));
-        assert!(!ended.stderr.contains("panicked"), "{what}: {}", ended.stderr);
-        ended.refused(1, &["database", "unring.redb", "move it away"]);
-        // redb notes in its first page that a repair was begun; the rest stays as it was.
-        let (left, pages) = (fs::read(&database).unwrap(), FIRST_PAGE.min(damaged.len()));
-        assert!(
-            left.len() == damaged.len() && left[pages..] == damaged[pages..],
-            "{what}: changed"
-        );
-    }
-    // As the error says: without it the node starts, as itself.
-    fs::remove_file(&database).unwrap();
-    setup.start("", "").is_well();
-}
-
 #[test]
 fn two_nodes_cannot_share_a_data_folder() {
     let first = Setup::new().start("", "");

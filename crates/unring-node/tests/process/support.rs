@@ -187,6 +187,13 @@ impl Node {
         wait_for("readiness", || (self.get("/readyz").0 == 200).then_some(()));
     }
 
+    /// The lines of its log with this event.
+    pub(crate) fn events(&self, event: &str) -> Vec<Value> {
+        let mut lines = log_lines(&self.setup.path("log"));
+        lines.retain(|line| line["fields"]["event"] == event);
+        lines
+    }
+
     /// It still answers, has not panicked, and every line of its log is an object.
     #[track_caller]
     pub(crate) fn is_well(&self) {

@@ -48,7 +48,7 @@ fn without_its_database_a_node_is_heard_again_even_if_its_clock_was_set_back() {
     for node in cluster.iter() {
         // What a run with a wrong clock leaves behind.
         identity::load_or_create(&node.data_dir()).unwrap();
-        database::Database::open(&node.data_dir()).unwrap().set_seq(ahead).unwrap();
+        database::Database::open(&node.data_dir()).unwrap().0.set_seq(ahead).unwrap();
     }
     let peer_ids = cluster.start();
     for at in [0, 1] {
