@@ -228,6 +228,12 @@ impl UnverifiedRecord {
         &self.inner.envelope
     }
 
+    /// Bytes that the record takes on the wire.
+    #[must_use]
+    pub fn wire_bytes(&self) -> usize {
+        self.envelope.len() + self.membership_tag.len()
+    }
+
     /// Checks the signature.
     ///
     /// # Errors
