@@ -231,7 +231,7 @@ impl UnverifiedRecord {
     /// Bytes that the record takes on the wire.
     #[must_use]
     pub fn wire_bytes(&self) -> usize {
-        self.envelope.len() + self.membership_tag.len()
+        self.inner.envelope.len() + self.inner.membership_tag.len()
     }
 
     /// Checks the signature.
