@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use unring_exchange::{Action, Config, Engine, Now, Origin, Signatures, StreamId};
+use unring_exchange::{Action, Batch, Config, Engine, Now, Origin, Signatures, StreamId};
 use unring_peer::{Identity, InvalidRecord, SignedRecord, UnixMillis, UnverifiedRecord};
 
 type Node = Engine<Signatures>;
@@ -26,11 +26,13 @@ fn start(name: &str, upstreams: &[&str]) -> Node {
 }
 
 /// What comes over the wire is bytes, which are read and not believed yet.
-fn received(records: &[SignedRecord]) -> Result<Vec<UnverifiedRecord>, InvalidRecord> {
-    let read = |record: &SignedRecord| {
-        UnverifiedRecord::decode(record.envelope().clone(), record.membership_tag().clone())
-    };
-    records.iter().map(read).collect()
+fn read(record: &SignedRecord) -> Result<UnverifiedRecord, InvalidRecord> {
+    UnverifiedRecord::decode(record.envelope().clone(), record.membership_tag().clone())
+}
+
+/// A broken record does not cost the others; whoever receives them counts it.
+fn received(batch: Batch<SignedRecord>) -> Batch<UnverifiedRecord> {
+    batch.map_records(|records| records.iter().filter_map(|record| read(record).ok()).collect())
 }
 
 /// The stream between the two: how each end calls it.
@@ -56,15 +58,15 @@ fn main() -> Result<(), InvalidRecord> {
                 }
                 Action::OpenStream { stream: id, caller_record, .. } => {
                     println!("{millis:>4} ms: second opens a stream to first");
-                    let record = received(&[caller_record])?.pop();
+                    let record = Some(read(&caller_record)?);
                     stream.of_first = first.on_watcher(now, Some(second.me()), record).ok();
                     stream.of_second = Some(id);
                     second.on_stream_opened(now, id, first.me(), true);
                 }
-                Action::Push { records, .. } => {
-                    println!("{millis:>4} ms: second pushes {} records", records.len());
+                Action::Push { batch, .. } => {
+                    println!("{millis:>4} ms: second pushes {} records", batch.records.len());
                     if let Some(id) = stream.of_first {
-                        first.on_stream_records(now, id, received(&records)?, 0, false);
+                        first.on_stream_records(now, id, received(batch), 0);
                     }
                 }
                 // Requests to first would be sent here, and end in `on_call_done`.
@@ -75,9 +77,9 @@ fn main() -> Result<(), InvalidRecord> {
         for action in first.take_actions() {
             match (action, stream.of_second) {
                 (Action::PersistSeq { seq }, _) => first.on_seq_persisted(now, seq),
-                (Action::Push { records, snapshot_complete, .. }, Some(id)) => {
-                    println!("{millis:>4} ms: first pushes {} records", records.len());
-                    second.on_stream_records(now, id, received(&records)?, 0, snapshot_complete);
+                (Action::Push { batch, .. }, Some(id)) => {
+                    println!("{millis:>4} ms: first pushes {} records", batch.records.len());
+                    second.on_stream_records(now, id, received(batch), 0);
                 }
                 _ => {}
             }

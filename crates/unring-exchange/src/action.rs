@@ -5,6 +5,7 @@ use std::time::Duration;
 use unring_cycle_detector::Event;
 use unring_peer::{PeerId, SignedRecord};
 
+use crate::batch::Batch;
 use crate::config::MAX_RETRY_AFTER;
 use crate::message::{Answer, OutboundRequest};
 use crate::stream::StreamId;
@@ -60,16 +61,12 @@ pub enum Action {
     },
     /// Close a stream. No report is needed.
     CloseStream(StreamId),
-    /// Send records on an open stream.
+    /// Send a batch on an open stream.
     Push {
         /// Which.
         stream: StreamId,
-        /// The records.
-        records: Vec<SignedRecord>,
-        /// Everything known has been sent with these.
-        snapshot_complete: bool,
-        /// The book's version with these.
-        version: u64,
+        /// What.
+        batch: Batch<SignedRecord>,
     },
     /// Write to disk where an upstream's address leads, for [`Engine::restore_targets`](crate::Engine::restore_targets).
     PersistTargets {

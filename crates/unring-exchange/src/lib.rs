@@ -23,6 +23,7 @@
 
 mod action;
 mod backoff;
+mod batch;
 mod book;
 pub mod config;
 mod counters;
@@ -39,6 +40,7 @@ mod verifier;
 mod tests;
 
 pub use self::action::{Action, CallFailure, CallId, InboundId, Notice};
+pub use self::batch::{Batch, Position};
 pub use self::book::KeptOut;
 pub use self::config::Config;
 pub use self::counters::Counters;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::stream::BoxStream;
 use unring_cycle_detector::{Ring, Topology};
-use unring_exchange::{Answer, Request};
+use unring_exchange::{Answer, Batch, Position, Request};
 use unring_peer::{PeerId, SignedRecord, UnverifiedRecord};
 
 use crate::{Caller, Refusal};
@@ -55,10 +55,8 @@ pub struct Reply {
 pub struct WatchOpen {
     /// The caller's own record.
     pub caller_record: Option<UnverifiedRecord>,
-    /// Version to resume after; 0 for a full snapshot.
-    pub resume_version: u64,
-    /// Epoch that `resume_version` belongs to.
-    pub epoch: u64,
+    /// Where to resume, from an earlier stream; none for a full snapshot.
+    pub resume: Option<Position>,
     /// The caller wants records decoded, which the adapter does.
     pub decode: bool,
 }
@@ -77,14 +75,8 @@ pub struct WatchUpdate {
 /// Records that a node sends to one that watches it.
 #[derive(Clone, Debug)]
 pub struct WatchBatch {
-    /// Records that are new or newer. More than fit into one message are sent as several.
-    pub records: Vec<SignedRecord>,
-    /// Everything known was sent.
-    pub snapshot_complete: bool,
-    /// Version of the book after these records.
-    pub version: u64,
-    /// Changes when the node starts anew.
-    pub epoch: u64,
+    /// Its records and where the stream stands with them. More than fit into one message are sent as several.
+    pub batch: Batch<SignedRecord>,
     /// Who sends.
     pub responder: PeerId,
 }

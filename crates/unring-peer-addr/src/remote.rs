@@ -1,5 +1,6 @@
 //! What a client sends on a stream of records and what it gets back.
 
+use unring_exchange::{Batch, Position};
 use unring_peer::{PeerId, SignedRecord, UnverifiedRecord};
 
 /// How this node opens a stream of records.
@@ -7,10 +8,8 @@ use unring_peer::{PeerId, SignedRecord, UnverifiedRecord};
 pub struct OutboundOpen {
     /// Our own record.
     pub caller_record: Option<SignedRecord>,
-    /// Version to resume after; 0 for a full snapshot.
-    pub resume_version: u64,
-    /// Epoch that `resume_version` belongs to.
-    pub epoch: u64,
+    /// Where to resume, from the batches of an earlier stream to the same node; none for a full snapshot.
+    pub resume: Option<Position>,
 }
 
 /// Records that this node sends on a stream. More than fit into one message are sent as several.
@@ -27,15 +26,9 @@ pub struct OutboundUpdate {
 pub struct RemoteBatch {
     /// Who sent them, as the transport authenticated it; in plaintext as it says itself.
     pub responder: PeerId,
-    /// Its records; a broken one is counted in `refused` and does not cost the others.
-    pub records: Vec<UnverifiedRecord>,
+    /// Its records, of which a broken one is counted in `refused` and does not cost the others, and where the stream
+    /// stands with them.
+    pub batch: Batch<UnverifiedRecord>,
     /// Records that could not be read.
     pub refused: usize,
-    /// Everything that it has was sent.
-    pub snapshot_complete: bool,
-    /// Version of its book after these records; 0 in the middle of a batch that came in several messages, where a
-    /// stream cannot be resumed.
-    pub version: u64,
-    /// Epoch of the version.
-    pub epoch: u64,
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use unring_exchange::{Action, CallId, Engine, OutboundRequest, StreamId, UpstreamId, Verifier};
+use unring_exchange::{
+    Action, Batch, CallId, Engine, OutboundRequest, StreamId, UpstreamId, Verifier,
+};
 use unring_peer::SignedRecord;
 
 use crate::message::{Caller, End, Message, Party};
@@ -59,9 +61,9 @@ impl<V: Verifier + Clone> World<V> {
                 self.open(id, stream, upstream, caller_record);
             }
             Action::CloseStream(stream) => self.close(End { party: self.party(id), stream }),
-            Action::Push { stream, records, snapshot_complete, .. } => {
-                self.assert_persisted(id, &records);
-                self.push(End { party: self.party(id), stream }, records, snapshot_complete);
+            Action::Push { stream, batch } => {
+                self.assert_persisted(id, &batch.records);
+                self.push(End { party: self.party(id), stream }, batch);
             }
             Action::PersistTargets { address, targets } => {
                 self.nodes[id].targets.insert(address, targets);
@@ -138,13 +140,13 @@ impl<V: Verifier + Clone> World<V> {
         }
     }
 
-    fn push(&mut self, from: End, records: Vec<SignedRecord>, snapshot_complete: bool) {
+    fn push(&mut self, from: End, batch: Batch<SignedRecord>) {
         let Some(to) = self.streams.get(&from).copied() else { return };
-        self.traffic.count_push(from, &records);
+        self.traffic.count_push(from, &batch.records);
         if self.faults.is_lost() {
             self.break_stream(from);
         } else {
-            self.send(Message::Records { to, records, snapshot_complete });
+            self.send(Message::Batch { to, batch });
         }
     }
 

@@ -57,11 +57,9 @@ impl<V: Verifier + Clone> World<V> {
             Message::StreamOpened { to, peer, fresh } => {
                 self.with_engine(id, |engine| engine.on_stream_opened(now, to.stream, peer, fresh));
             }
-            Message::Records { to, records, snapshot_complete } => {
-                let records = self.reader.records(&records);
-                self.with_engine(id, |engine| {
-                    engine.on_stream_records(now, to.stream, records, 0, snapshot_complete);
-                });
+            Message::Batch { to, batch } => {
+                let batch = batch.map_records(|records| self.reader.records(&records));
+                self.with_engine(id, |engine| engine.on_stream_records(now, to.stream, batch, 0));
             }
             Message::StreamClosed { to } => {
                 self.in_order.remove(&to);

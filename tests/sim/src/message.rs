@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use unring_exchange::{Answer, CallId, OutboundRequest, StreamId, UpstreamId};
+use unring_exchange::{Answer, Batch, CallId, OutboundRequest, StreamId, UpstreamId};
 use unring_peer::{PeerId, SignedRecord};
 
 use crate::node::NodeId;
@@ -46,7 +46,7 @@ pub(crate) enum Message {
     Failure { to: Caller, reason: &'static str },
     OpenStream { to: Party, from: End, record: SignedRecord, fresh: bool },
     StreamOpened { to: End, peer: PeerId, fresh: bool },
-    Records { to: End, records: Vec<SignedRecord>, snapshot_complete: bool },
+    Batch { to: End, batch: Batch<SignedRecord> },
     StreamClosed { to: End },
 }
 
@@ -58,7 +58,7 @@ impl Message {
             Self::Request { to, .. } | Self::OpenStream { to, .. } => *to,
             Self::Response { to, .. } | Self::Failure { to, .. } => to.party,
             Self::StreamOpened { to, .. }
-            | Self::Records { to, .. }
+            | Self::Batch { to, .. }
             | Self::StreamClosed { to, .. } => to.party,
         }
     }
@@ -67,7 +67,7 @@ impl Message {
     pub(crate) fn end(&self) -> Option<End> {
         match self {
             Self::StreamOpened { to, .. }
-            | Self::Records { to, .. }
+            | Self::Batch { to, .. }
             | Self::StreamClosed { to, .. } => Some(*to),
             _ => None,
         }

@@ -85,6 +85,8 @@ pub struct Engine<V> {
     /// Until then a lost connection makes us hurry.
     hurried_until: Duration,
     book_changed: bool,
+    /// Names this life of the node, for versions of its book.
+    epoch: u64,
 }
 
 /// What a node knows of itself when it starts, beside its configuration.
@@ -122,6 +124,8 @@ impl<V: Verifier> Engine<V> {
         let own = Own::new(origin.last_seq, origin.addresses, origin.grpc_url);
         let mut engine = Self {
             stamp_key: StampKey::new(rng.random()),
+            // 0 is what a client says that has no position.
+            epoch: rng.random_range(1..=u64::MAX),
             rng,
             own,
             book: Book::new(config.book_capacity),

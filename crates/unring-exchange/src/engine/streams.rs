@@ -5,6 +5,7 @@ use unring_peer::{PeerId, UnverifiedRecord};
 
 use crate::action::{Action, CallFailure};
 use crate::backoff::{jitter, out_of_step};
+use crate::batch::{Batch, Position};
 use crate::book::Introducer;
 use crate::config::{
     MAX_ANONYMOUS_STREAMS, MAX_PUSH_RECORDS, MAX_STREAMS, MAX_STREAMS_PER_CALLER, PROBE_AGAIN,
@@ -89,20 +90,20 @@ impl<V: Verifier> Engine<V> {
         self.streams.insert(id, stream);
     }
 
-    /// Records have come on a stream. `snapshot_complete` says that an upstream has told all that it knows.
+    /// A batch has come on a stream, `refused` of whose records could not be read. One that is cut into slices says only
+    /// with the last where it stands and that it completes the snapshot.
     pub fn on_stream_records(
         &mut self,
         now: Now,
         id: StreamId,
-        records: Vec<UnverifiedRecord>,
+        batch: Batch<UnverifiedRecord>,
         refused: usize,
-        snapshot_complete: bool,
     ) {
         let Some(stream) = self.streams.get(&id) else { return };
         let introducer = Introducer { peer: stream.peer, stream: Some(id) };
         self.counters.records_invalid += refused as u64;
-        self.accept_all(now, records, introducer);
-        if let Some(stream) = self.streams.get_mut(&id).filter(|_| snapshot_complete) {
+        self.accept_all(now, batch.records, introducer);
+        if let Some(stream) = self.streams.get_mut(&id).filter(|_| batch.snapshot_complete) {
             stream.ready = true;
             stream.schedule(now.mono);
         }
@@ -140,21 +141,16 @@ impl<V: Verifier> Engine<V> {
             }
             let (records, completes_snapshot) = stream.flush(now.mono, *id, &self.book, own);
             self.counters.pushes += records.len() as u64;
-            let version = self.book.version();
+            let position = Position { epoch: self.epoch, version: self.book.version() };
             let mut chunks = records.chunks(MAX_PUSH_RECORDS).peekable();
             if chunks.peek().is_none() && completes_snapshot && stream.side == Side::Serving {
-                let (stream, records) = (*id, Vec::new());
-                self.actions.push(Action::Push {
-                    stream,
-                    records,
-                    snapshot_complete: true,
-                    version,
-                });
+                let batch = Batch { records: Vec::new(), snapshot_complete: true, position };
+                self.actions.push(Action::Push { stream: *id, batch });
             }
             while let Some(chunk) = chunks.next() {
                 let snapshot_complete = completes_snapshot && chunks.peek().is_none();
-                let (stream, records) = (*id, chunk.to_vec());
-                self.actions.push(Action::Push { stream, records, snapshot_complete, version });
+                let batch = Batch { records: chunk.to_vec(), snapshot_complete, position };
+                self.actions.push(Action::Push { stream: *id, batch });
             }
         }
     }

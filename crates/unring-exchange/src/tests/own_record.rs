@@ -6,7 +6,7 @@ use unring_peer::{Identity, PeerAddress, UnixMillis};
 
 use super::support::*;
 use crate::config::{CLONE_PAUSE, CLONE_WINDOW, MAX_PERSIST_WAIT, SEQ_RESERVE};
-use crate::{Action, Config, Engine, Notice, Now, Origin, Request, Signatures};
+use crate::{Action, Batch, Config, Engine, Notice, Now, Origin, Request, Signatures};
 
 fn notices(actions: &[Action]) -> Vec<Notice> {
     let notices = actions.iter().filter_map(|action| match action {
@@ -147,7 +147,8 @@ fn nobody_else_can_raise_our_seq() {
     *envelope.last_mut().expect("not empty") ^= 1;
     let forged = unring_peer::UnverifiedRecord::decode(envelope.into(), bytes::Bytes::new());
     let forged = forged.expect("it can be read");
-    node.engine.on_stream_records(node.now, stream, vec![forged], 0, false);
+    let forged = Batch { records: vec![forged], ..Batch::default() };
+    node.engine.on_stream_records(node.now, stream, forged, 0);
     assert_eq!(node.own_seq(), EPOCH.get());
     assert_eq!(node.engine.counters().records_invalid, 1);
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use unring_peer::{Identity, UnverifiedRecord};
 
 use super::support::*;
-use crate::{Action, Request};
+use crate::{Action, Batch, Request};
 
 /// A record whose signature does not verify.
 fn forged(node: &Identity, seq: u64) -> UnverifiedRecord {
@@ -47,7 +47,8 @@ fn a_forged_record_does_not_cost_the_others() {
     let mut me = Harness::new(&[]);
     let stream = me.watcher(&caller, &record(&caller, 1));
     let records = vec![forged(&node, 9), unverified(&record(&other, 1))];
-    me.engine.on_stream_records(me.now, stream, records, 3, false);
+    let batch = Batch { records, ..Batch::default() };
+    me.engine.on_stream_records(me.now, stream, batch, 3);
     assert_eq!(me.known(), [(other.peer_id(), 1), (caller.peer_id(), 1)].into());
     assert_eq!(me.engine.counters().records_invalid, 4, "one forged, three unreadable");
     // The forged one has not taken the place of the real one.

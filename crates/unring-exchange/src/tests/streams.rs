@@ -13,8 +13,8 @@ use crate::{Action, CallFailure, StreamId, StreamRefused};
 /// How many records each push on `stream` held, and whether it completed the snapshot.
 fn pushes(actions: &[Action], on: StreamId) -> Vec<(usize, bool)> {
     let pushes = actions.iter().filter_map(|action| match action {
-        Action::Push { stream, records, snapshot_complete, .. } if *stream == on => {
-            Some((records.len(), *snapshot_complete))
+        Action::Push { stream, batch } if *stream == on => {
+            Some((batch.records.len(), batch.snapshot_complete))
         }
         _ => None,
     });

@@ -10,7 +10,7 @@ use unring_peer::{
 };
 
 use crate::{
-    Action, Admission, Answer, CallFailure, CallId, Config, Disposition, Engine, InboundId,
+    Action, Admission, Answer, Batch, CallFailure, CallId, Config, Disposition, Engine, InboundId,
     InvalidTrace, Now, Origin, OutboundRequest, RemoteAnswer, Request, RequestId, Scope,
     Signatures, StreamId, Trace, Verifier,
 };
@@ -248,7 +248,8 @@ impl Harness {
         complete: bool,
     ) {
         let records = records.iter().map(unverified).collect();
-        self.engine.on_stream_records(self.now, stream, records, 0, complete);
+        let batch = Batch { records, snapshot_complete: complete, ..Batch::default() };
+        self.engine.on_stream_records(self.now, stream, batch, 0);
     }
 
     pub(super) fn known(&self) -> BTreeSet<(PeerId, u64)> {
@@ -302,7 +303,7 @@ pub(super) fn opened(actions: &[Action]) -> Vec<(StreamId, u64)> {
 /// What was pushed on `stream`.
 pub(super) fn pushed(actions: &[Action], stream: StreamId) -> Vec<(PeerId, u64)> {
     let pushes = actions.iter().filter_map(|action| match action {
-        Action::Push { stream: on, records, .. } if *on == stream => Some(records),
+        Action::Push { stream: on, batch } if *on == stream => Some(&batch.records),
         _ => None,
     });
     pushes.flatten().map(|record| (record.record().peer_id, record.record().seq)).collect()
@@ -313,7 +314,7 @@ fn records_in(action: &Action) -> Vec<&SignedRecord> {
         Action::Answer { answer, .. } => answer.records.iter().collect(),
         Action::Call { request, .. } => request.caller_record.iter().collect(),
         Action::OpenStream { caller_record, .. } => vec![caller_record],
-        Action::Push { records, .. } => records.iter().collect(),
+        Action::Push { batch, .. } => batch.records.iter().collect(),
         Action::PersistSeq { .. }
         | Action::CloseStream(_)
         | Action::PersistTargets { .. }

@@ -43,17 +43,15 @@ impl Exchange {
                 state.serving.remove(&stream);
                 state.watching.remove(&stream);
             }
-            Action::Push { stream, records, snapshot_complete, version } => {
+            Action::Push { stream, batch } => {
                 if let Some(end) = state.serving.get(&stream) {
-                    let (responder, epoch) = (self.0.me, self.0.epoch);
-                    let behind = records.len();
-                    let batch =
-                        WatchBatch { records, snapshot_complete, version, epoch, responder };
+                    let behind = batch.records.len();
+                    let batch = WatchBatch { batch, responder: self.0.me };
                     if end.batches.try_send(Ok(batch)).is_err() {
                         self.close_slow(state, stream, behind);
                     }
                 } else if let Some(end) = state.watching.get(&stream) {
-                    let update = OutboundUpdate { caller_record: None, records };
+                    let update = OutboundUpdate { caller_record: None, records: batch.records };
                     if end.updates.try_send(update).is_err() {
                         self.close_slow(state, stream, 0);
                     }

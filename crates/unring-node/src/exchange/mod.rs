@@ -70,8 +70,6 @@ struct Shared {
     state: Mutex<State>,
     clock: Clock,
     me: PeerId,
-    /// Told to watchers: versions of two runs cannot be compared.
-    epoch: u64,
     keeper: Arc<Keeper>,
     clients: Clients,
     /// Time that an upstream has to open a stream.
@@ -119,7 +117,6 @@ impl Exchange {
             state: Mutex::new(state),
             clock,
             me,
-            epoch: wall_clock().get(),
             keeper,
             clients,
             request_timeout,

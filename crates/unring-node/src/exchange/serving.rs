@@ -9,7 +9,7 @@ use futures::{Stream, StreamExt as _};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use unring_exchange::{CallFailure, StreamId, StreamRefused};
+use unring_exchange::{Batch, CallFailure, StreamId, StreamRefused};
 use unring_peer::UnverifiedRecord;
 use unring_peer_addr::{Caller, Refusal, WatchBatch, WatchOpen, WatchUpdate};
 
@@ -98,7 +98,8 @@ impl Exchange {
                         () = tokio::time::sleep(wait) => {}
                     }
                 }
-                exchange.stream_records(stream, records, refused, false);
+                let batch = Batch { records, ..Batch::default() };
+                exchange.stream_records(stream, batch, refused);
             }
         }));
     }
@@ -107,18 +108,16 @@ impl Exchange {
     pub(super) fn stream_records(
         &self,
         stream: StreamId,
-        mut records: Vec<UnverifiedRecord>,
+        mut batch: Batch<UnverifiedRecord>,
         refused: usize,
-        snapshot_complete: bool,
     ) {
-        while records.len() > SLICE {
-            let rest = records.split_off(SLICE);
-            let slice = std::mem::replace(&mut records, rest);
-            self.event(|state, now| state.engine.on_stream_records(now, stream, slice, 0, false));
+        while batch.records.len() > SLICE {
+            let rest = batch.records.split_off(SLICE);
+            let records = std::mem::replace(&mut batch.records, rest);
+            let slice = Batch { records, ..Batch::default() };
+            self.event(|state, now| state.engine.on_stream_records(now, stream, slice, 0));
         }
-        self.event(|state, now| {
-            state.engine.on_stream_records(now, stream, records, refused, snapshot_complete);
-        });
+        self.event(|state, now| state.engine.on_stream_records(now, stream, batch, refused));
     }
 }
 

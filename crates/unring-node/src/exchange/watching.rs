@@ -85,8 +85,8 @@ impl Exchange {
                 opened = true;
                 self.opened(stream, &url, batch.responder, fresh);
             }
-            let RemoteBatch { records, refused, snapshot_complete, .. } = batch;
-            self.stream_records(stream, records, refused, snapshot_complete);
+            let RemoteBatch { batch, refused, .. } = batch;
+            self.stream_records(stream, batch, refused);
         }
         CallFailure::new("the upstream closed the stream")
     }

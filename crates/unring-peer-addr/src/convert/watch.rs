@@ -1,5 +1,6 @@
 //! The messages of the stream of records.
 
+use unring_exchange::{Batch, Position};
 use unring_peer::{PeerId, SignedRecord};
 
 use super::answer::responder;
@@ -16,8 +17,7 @@ pub(crate) fn open_from_wire(
     let (records, refused) = records::batch("records", wire.records)?;
     let open = WatchOpen {
         caller_record: records::callers(wire.caller_record)?,
-        resume_version: wire.resume_version,
-        epoch: wire.epoch,
+        resume: position(wire.epoch, wire.resume_version),
         decode: wire.decode,
     };
     let empty = records.is_empty() && refused == 0;
@@ -31,12 +31,12 @@ pub(crate) fn update_from_wire(wire: pb::WatchPeersRequest) -> Result<WatchUpdat
 }
 
 pub(crate) fn open_to_wire(open: &OutboundOpen) -> pb::WatchPeersRequest {
+    let resume = open.resume.unwrap_or_default();
     pb::WatchPeersRequest {
         caller_record: open.caller_record.as_ref().map(records::to_wire),
-        records: Vec::new(),
-        resume_version: open.resume_version,
-        epoch: open.epoch,
-        decode: false,
+        resume_version: resume.version,
+        epoch: resume.epoch,
+        ..Default::default()
     }
 }
 
@@ -57,19 +57,19 @@ pub(crate) fn update_to_wire(update: &OutboundUpdate) -> Vec<pb::WatchPeersReque
 /// A batch as messages of at most [`BATCH_BYTES`] of records. Only the last one says which version the book then has
 /// and that the snapshot is complete: a reader that stops before it has to ask for the batch again.
 pub(crate) fn batch_to_wire(batch: &WatchBatch, decode: bool) -> Vec<pb::WatchPeersResponse> {
+    let WatchBatch { batch, responder } = batch;
     let mut messages: Vec<_> = chunks(&batch.records, decode)
         .map(|records| pb::WatchPeersResponse {
             records: records.iter().map(records::to_wire).collect(),
             decoded: records::decoded(records, decode),
-            snapshot_complete: false,
-            version: 0,
-            epoch: batch.epoch,
-            responder: batch.responder.to_base58(),
+            epoch: batch.position.epoch,
+            responder: responder.to_base58(),
+            ..Default::default()
         })
         .collect();
     if let Some(last) = messages.last_mut() {
         last.snapshot_complete = batch.snapshot_complete;
-        last.version = batch.version;
+        last.version = batch.position.version;
     }
     messages
 }
@@ -81,12 +81,18 @@ pub(crate) fn batch_from_wire(
     let (records, refused) = records::batch("records", wire.records)?;
     Ok(RemoteBatch {
         responder: responder(&wire.responder, peer)?,
-        records,
+        batch: Batch {
+            records,
+            snapshot_complete: wire.snapshot_complete,
+            position: Position { epoch: wire.epoch, version: wire.version },
+        },
         refused,
-        snapshot_complete: wire.snapshot_complete,
-        version: wire.version,
-        epoch: wire.epoch,
     })
+}
+
+/// Where to resume, if anywhere.
+fn position(epoch: u64, version: u64) -> Option<Position> {
+    (version > 0).then_some(Position { epoch, version })
 }
 
 /// `records` in pieces that fit; one empty piece when there are none.

@@ -10,7 +10,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use unring_cycle_detector::RingKind;
-use unring_exchange::{Incomplete, OutboundRequest, RequestId, Scope, StampKey, Trace};
+use unring_exchange::{Incomplete, OutboundRequest, Position, RequestId, Scope, StampKey, Trace};
 use unring_peer::{GrpcUrl, UnixMillis};
 
 use super::support::{
@@ -103,18 +103,20 @@ async fn a_topology_crosses_the_wire() {
 async fn records_flow_both_ways_and_go_on_after_half_close() {
     let node = Node { records: vec![record(1, 1)], ..Node::default() };
     let server = Server::start(node, ServerConfig::new());
-    let open = OutboundOpen { caller_record: Some(record(2, 4)), resume_version: 3, epoch: 6 };
+    let resume = Some(Position { epoch: 6, version: 3 });
+    let open = OutboundOpen { caller_record: Some(record(2, 4)), resume };
     let update = OutboundUpdate { caller_record: None, records: vec![record(3, 9)] };
     let updates = stream::iter([update.clone(), update]);
     let batches = client(&server).await.watch_peers(open, updates, LIMIT).await.unwrap();
     let batches: Vec<_> = batches.take(4).map(Result::unwrap).collect().await;
 
-    let versions: Vec<_> = batches.iter().map(|batch| batch.version).collect();
+    let versions: Vec<_> = batches.iter().map(|one| one.batch.position.version).collect();
     assert_eq!(versions, [1, 2, 3, AFTER_THE_LAST_UPDATE]);
-    assert!(batches.iter().all(|batch| batch.epoch == 7 && batch.responder == peer(1)));
-    assert!(batches[0].snapshot_complete && batches[0].records[0].peer_id() == peer(1));
+    assert!(batches.iter().all(|one| one.batch.position.epoch == 7 && one.responder == peer(1)));
+    let first = &batches[0].batch;
+    assert!(first.snapshot_complete && first.records[0].peer_id() == peer(1));
     let (caller, open) = server.node.opens.lock().unwrap().pop().unwrap();
-    assert_eq!((caller.peer, open.resume_version, open.epoch), (Some(peer(2)), 3, 6));
+    assert_eq!((caller.peer, open.resume), (Some(peer(2)), resume));
     assert_eq!(open.caller_record.unwrap().seq(), 4);
     let updates = server.node.updates.lock().unwrap();
     assert_eq!(updates.len(), 2);
@@ -130,9 +132,10 @@ async fn a_batch_larger_than_a_message_comes_in_several() {
     let open = OutboundOpen::default();
     let batches = client(&server).await.watch_peers(open, stream::empty(), LIMIT).await.unwrap();
     let batches: Vec<_> = batches.take(3).map(Result::unwrap).collect().await;
-    let received = batches.iter().flat_map(|batch| &batch.records);
+    let received = batches.iter().flat_map(|one| &one.batch.records);
     assert!(received.map(|record| record.seq()).eq(0..250));
-    let ends: Vec<_> = batches.iter().map(|one| (one.snapshot_complete, one.version)).collect();
+    let ends = batches.iter().map(|one| &one.batch);
+    let ends: Vec<_> = ends.map(|one| (one.snapshot_complete, one.position.version)).collect();
     assert_eq!(ends, [(false, 0), (false, 0), (true, 1)]);
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 use unring_cycle_detector::{Join, Topology, TopologyNode, find_rings};
-use unring_exchange::{Answer, Incomplete, Request, UpstreamOutcome};
+use unring_exchange::{Answer, Batch, Incomplete, Position, Request, UpstreamOutcome};
 use unring_peer::{Identity, NodeRecord, PeerId, SignedRecord, UnixMillis};
 
 use crate::{
@@ -91,7 +91,9 @@ pub(crate) const AFTER_THE_LAST_UPDATE: u64 = 1000;
 impl Node {
     fn batch(&self, version: u64) -> WatchBatch {
         let records = self.records.clone();
-        WatchBatch { records, snapshot_complete: true, version, epoch: 7, responder: peer(1) }
+        let position = Position { epoch: 7, version };
+        let batch = Batch { records, snapshot_complete: true, position };
+        WatchBatch { batch, responder: peer(1) }
     }
 }
 
