@@ -60,8 +60,14 @@ pub enum Action {
         caller_record: SignedRecord,
     },
     /// Close a stream. No report is needed.
-    CloseStream(StreamId),
-    /// Send a batch on an open stream.
+    CloseStream {
+        /// Which.
+        stream: StreamId,
+        /// Why, for the other end.
+        end: StreamEnd,
+    },
+    /// Send a batch on an open stream, and report with [`Engine::on_stream_taken`](crate::Engine::on_stream_taken) when
+    /// the transport has taken it. Until then no other follows: whoever runs the engine needs room for one.
     Push {
         /// Which.
         stream: StreamId,
@@ -81,6 +87,19 @@ pub enum Action {
     Ring(Event<PeerId>),
     /// Something an operator should hear.
     Notice(Notice),
+}
+
+/// Why a stream is ended from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// It is not wanted any more: its upstream was removed or is ourselves, or its caller has opened others since.
+    Unwanted,
+    /// The other end has not taken a push for [`SLOW_CONSUMER_AFTER`](crate::config::SLOW_CONSUMER_AFTER) and more is
+    /// waiting. It can go on from where it is on another stream.
+    SlowConsumer {
+        /// Changes that wait, our own record among them.
+        behind: usize,
+    },
 }
 
 /// Something an operator should hear.

@@ -12,8 +12,8 @@ use crate::config::MAX_CLOCK_SKEW;
 use crate::graves::Graves;
 use crate::stream::StreamId;
 
-/// Who brought a record: charged for it, and not sent it back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who brought a record: charged for it, and not sent it back. Nobody brought our own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Introducer {
     /// The authenticated caller or upstream; none for an anonymous one.
     pub(crate) peer: Option<PeerId>,
@@ -61,6 +61,7 @@ struct Entry {
 }
 
 /// A record that changed, for streams.
+#[derive(Clone, Copy)]
 pub(crate) struct Change<'a> {
     pub(crate) record: &'a SignedRecord,
     pub(crate) introducer: Introducer,
@@ -164,17 +165,17 @@ impl Book {
             Some(before) => before.charged,
             None => Some(introducer.peer),
         };
-        self.version += 1;
+        let version = self.next_version();
         for target in targets(&record) {
             *self.joined_to.entry(target).or_default() += 1;
         }
         if let Some(account) = charged {
             *self.introduced.entry(account).or_default() += 1;
         }
-        self.by_version.insert(self.version, peer);
+        self.by_version.insert(version, peer);
         self.by_expiry.insert((record.record().expires_at(), peer));
-        let (version, since) = (self.version, now);
-        self.entries.insert(peer, Entry { record, introducer, charged, version, since });
+        let entry = Entry { record, introducer, charged, version, since: now };
+        self.entries.insert(peer, entry);
     }
 
     /// Takes out every record whose time is over. An older one does not come back for as long as it could be valid.
@@ -253,6 +254,12 @@ impl Book {
 
     /// The version of the last change; it only grows.
     pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// A version for a change beside the book: of our own record, which streams tell among the others.
+    pub(crate) fn next_version(&mut self) -> u64 {
+        self.version += 1;
         self.version
     }
 

@@ -16,6 +16,24 @@ pub const MAX_ANSWER_RECORDS: usize = 1000;
 /// Records in one push on a stream. More go into the next one.
 pub const MAX_PUSH_RECORDS: usize = 500;
 
+/// Bytes of records in one push on a stream; a single record may be larger. 500 usual ones take less.
+pub const MAX_PUSH_BYTES: usize = 256 * 1024;
+
+/// How long a push may wait to be taken while there is more to say: a line of 210 kbit/s takes a full one in this time.
+/// Then the stream is ended; it can be resumed.
+pub const SLOW_CONSUMER_AFTER: Duration = Duration::from_secs(10);
+
+/// Bytes of records of all pushes that have not been taken, on all streams: 256 full ones. At the bound further streams
+/// wait with what they have to say, and the one that has not been read for longest is ended once that takes
+/// [`SLOW_WHEN_FULL`].
+pub const MAX_UNREAD_BYTES: usize = 64 * 1024 * 1024;
+
+/// How long a push may wait to be taken while others wait for [`MAX_UNREAD_BYTES`].
+pub const SLOW_WHEN_FULL: Duration = Duration::from_secs(1);
+
+/// How soon a stream that waits for [`MAX_UNREAD_BYTES`] is looked at again.
+pub const UNREAD_RETRY: Duration = Duration::from_millis(20);
+
 /// Looks at an address in quick succession that tell a plain join from a shared one. A load balancer that picks at
 /// random among 2 nodes is taken for a plain join in 1 of 2048 cases, among 3 in 1 of 177 147.
 pub const TARGET_WINDOW: usize = 12;

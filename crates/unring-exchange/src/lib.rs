@@ -9,6 +9,7 @@
 //! | an [`Action::OpenStream`] succeeds | [`Engine::on_stream_opened`] |
 //! | records come on a stream, it ends or could not be opened | [`Engine::on_stream_records`], [`Engine::on_stream_closed`] |
 //! | an [`Action::PersistSeq`] is on disk, or cannot be | [`Engine::on_seq_persisted`] |
+//! | an [`Action::Push`] is on its way | [`Engine::on_stream_taken`] |
 //! | [`Engine::next_timer`] is due | [`Engine::on_timer`] |
 //! | configuration or addresses change | [`Engine::set_upstreams`], [`Engine::set_addresses`] |
 //!
@@ -39,7 +40,7 @@ mod verifier;
 #[cfg(test)]
 mod tests;
 
-pub use self::action::{Action, CallFailure, CallId, InboundId, Notice};
+pub use self::action::{Action, CallFailure, CallId, InboundId, Notice, StreamEnd};
 pub use self::batch::{Batch, Position};
 pub use self::book::KeptOut;
 pub use self::config::Config;

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use unring_peer::{NodeRecord, PeerId, SignedRecord};
+use unring_peer::{PeerId, SignedRecord};
 
 use crate::book::{Book, Change};
-use crate::config::UPSTREAM_HOLD;
+use crate::config::{MAX_PUSH_BYTES, MAX_PUSH_RECORDS, SLOW_CONSUMER_AFTER, UPSTREAM_HOLD};
 use crate::upstream::UpstreamId;
 
 /// Names one stream in this process.
@@ -22,7 +22,7 @@ pub(crate) enum Side {
     Watching(UpstreamId),
 }
 
-/// One open stream.
+/// One open stream. What the other end lacks is not queued for it: it is what changed in the book since a version.
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) side: Side,
@@ -38,27 +38,54 @@ pub(crate) struct Stream {
     /// flush forgets those that are sent or gone.
     has: HashMap<PeerId, u64>,
     /// When what is new is sent; none when nothing is.
-    pub(crate) flush_at: Option<Duration>,
+    flush_at: Option<Duration>,
     /// Nothing is sent before this is set: a watcher first hears what its upstream knows.
     pub(crate) ready: bool,
+    /// The batch that was handed over and that nobody has taken yet. Nothing else is sent meanwhile.
+    unread: Option<Unread>,
+}
+
+/// A batch on its way out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unread {
+    pub(crate) since: Duration,
+    /// Bytes of its records.
+    pub(crate) bytes: usize,
+}
+
+/// What a stream has to say now.
+#[derive(Debug, Default)]
+pub(crate) struct Flush {
+    pub(crate) records: Vec<SignedRecord>,
+    /// With these, everything was sent for the first time.
+    pub(crate) completes_snapshot: bool,
+    bytes: usize,
+}
+
+impl Flush {
+    fn has_room_for(&self, record: &SignedRecord) -> bool {
+        let bytes = self.bytes + record.wire_bytes();
+        self.records.is_empty() || self.records.len() < MAX_PUSH_RECORDS && bytes <= MAX_PUSH_BYTES
+    }
+
+    fn add(&mut self, record: &SignedRecord) {
+        self.bytes += record.wire_bytes();
+        self.records.push(record.clone());
+    }
 }
 
 impl Stream {
-    pub(crate) fn new(
-        side: Side,
-        peer: Option<PeerId>,
-        resume_version: u64,
-        own_sent: u64,
-    ) -> Self {
+    pub(crate) fn new(side: Side, peer: Option<PeerId>, own_sent: u64) -> Self {
         Self {
             side,
             peer,
-            sent_version: resume_version,
+            sent_version: 0,
             own_sent,
             snapshot_sent: false,
             has: HashMap::new(),
             flush_at: None,
             ready: side == Side::Serving,
+            unread: None,
         }
     }
 
@@ -84,7 +111,43 @@ impl Stream {
         self.schedule_at(now + self.hold());
     }
 
-    /// What the other end lacks; afterwards it is taken to have it. The flag says that this completes the snapshot.
+    /// There is no room for what it has to say.
+    pub(crate) fn put_off_flush(&mut self, until: Duration) {
+        self.flush_at = Some(until);
+    }
+
+    fn schedule_at(&mut self, at: Duration) {
+        self.flush_at = Some(self.flush_at.map_or(at, |due| due.min(at)));
+    }
+
+    /// When there is something to do: to send, or to give up on an end that does not read.
+    pub(crate) fn due(&self) -> Option<Duration> {
+        let due = self.flush_at.filter(|_| self.ready)?;
+        Some(self.unread.map_or(due, |unread| due.max(unread.since + SLOW_CONSUMER_AFTER)))
+    }
+
+    /// The batch that nobody has taken yet.
+    pub(crate) fn unread(&self) -> Option<Unread> {
+        self.unread
+    }
+
+    /// The batch was taken; its bytes.
+    pub(crate) fn taken(&mut self) -> usize {
+        self.unread.take().map_or(0, |unread| unread.bytes)
+    }
+
+    /// Whether the next batch could be handed over, once there is something to say.
+    pub(crate) fn has_news(&self) -> bool {
+        self.flush_at.is_some()
+    }
+
+    /// The book's version up to which the other end was told.
+    pub(crate) fn sent_version(&self) -> u64 {
+        self.sent_version
+    }
+
+    /// What the other end lacks, as much as goes into one batch; afterwards it is taken to have it. None when there is
+    /// nothing to say.
     ///
     /// Each version goes out at most once on a stream, and not at all where the other end brought it or is known to
     /// have it.
@@ -93,37 +156,55 @@ impl Stream {
         now: Duration,
         id: StreamId,
         book: &Book,
-        own: Option<(&SignedRecord, Duration)>,
-    ) -> (Vec<SignedRecord>, bool) {
-        let (hold, mut records) = (self.hold(), Vec::new());
+        own: Option<Change<'_>>,
+    ) -> Option<Flush> {
+        let (hold, mut flush) = (self.hold(), Flush::default());
         self.flush_at = None;
-        if let Some((own, since)) = own.filter(|(own, _)| own.record().seq > self.own_sent) {
-            if since + hold <= now {
-                self.own_sent = own.record().seq;
-                records.push(own.clone());
-            } else {
-                self.flush_at = Some(since + hold);
-            }
-        }
-        for Change { record, introducer, version, since } in book.changes_since(self.sent_version) {
+        let mut changes = book.changes_since(self.sent_version).peekable();
+        let mut own = own.filter(|own| own.version > self.sent_version);
+        loop {
+            // Our own record is not in the book, but has its place among the changes.
+            let own_first = own.as_ref().is_some_and(|own| {
+                changes.peek().is_none_or(|change| own.version < change.version)
+            });
+            let change = if own_first { own.take() } else { changes.next() };
+            let Some(Change { record, introducer, version, since }) = change else {
+                self.sent_version = self.sent_version.max(book.version());
+                break;
+            };
             if since + hold > now {
                 // So is everything after it.
                 self.schedule_at(since + hold);
                 break;
             }
-            self.sent_version = version;
-            let NodeRecord { peer_id, seq, .. } = record.record();
-            let brought_it = introducer.stream == Some(id);
-            if !brought_it && self.has.get(peer_id).is_none_or(|has| has < seq) {
-                records.push(record.clone());
+            let (peer, seq) = (record.record().peer_id, record.record().seq);
+            let has_it = if own_first {
+                self.own_sent >= seq
+            } else {
+                introducer.stream == Some(id) || self.has.get(&peer).is_some_and(|has| *has >= seq)
+            };
+            if !has_it {
+                if !flush.has_room_for(record) {
+                    self.schedule_at(now);
+                    break;
+                }
+                flush.add(record);
             }
+            if own_first {
+                self.own_sent = self.own_sent.max(seq);
+            }
+            self.sent_version = version;
         }
         let sent = self.sent_version;
         self.has.retain(|peer, _| book.version_of(peer).is_some_and(|version| version > sent));
-        (records, !std::mem::replace(&mut self.snapshot_sent, true))
-    }
-
-    fn schedule_at(&mut self, at: Duration) {
-        self.flush_at = Some(self.flush_at.map_or(at, |due| due.min(at)));
+        // More may be held back on a stream to an upstream, but that one has no snapshot to wait for.
+        flush.completes_snapshot = self.flush_at.is_none() && !self.snapshot_sent;
+        self.snapshot_sent |= flush.completes_snapshot;
+        let says_something =
+            !flush.records.is_empty() || flush.completes_snapshot && self.side == Side::Serving;
+        says_something.then(|| {
+            self.unread = Some(Unread { since: now, bytes: flush.bytes });
+            flush
+        })
     }
 }

@@ -60,10 +60,14 @@ impl<V: Verifier + Clone> World<V> {
                 self.assert_persisted(id, std::slice::from_ref(&caller_record));
                 self.open(id, stream, upstream, caller_record);
             }
-            Action::CloseStream(stream) => self.close(End { party: self.party(id), stream }),
+            Action::CloseStream { stream, .. } => self.close(End { party: self.party(id), stream }),
             Action::Push { stream, batch } => {
                 self.assert_persisted(id, &batch.records);
                 self.push(End { party: self.party(id), stream }, batch);
+                // The network takes whatever it is given.
+                if let Some(engine) = self.nodes[id].engine.as_mut() {
+                    engine.on_stream_taken(stream);
+                }
             }
             Action::PersistTargets { address, targets } => {
                 self.nodes[id].targets.insert(address, targets);

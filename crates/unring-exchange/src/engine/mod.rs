@@ -3,6 +3,7 @@
 pub(crate) mod deadline;
 mod onward;
 mod own;
+mod push;
 mod records;
 mod refresh;
 mod request;
@@ -70,6 +71,8 @@ pub struct Engine<V> {
     rings_seen: Option<Vec<RingId>>,
     upstreams: BTreeMap<UpstreamId, Upstream>,
     streams: BTreeMap<StreamId, Stream>,
+    /// Bytes of records of all pushes that have not been taken.
+    unread_bytes: usize,
     pending: BTreeMap<InboundId, Pending>,
     calls: BTreeMap<CallId, Call>,
     recent: VecDeque<RecentRequest>,
@@ -135,6 +138,7 @@ impl<V: Verifier> Engine<V> {
             rings_seen: None,
             upstreams: BTreeMap::new(),
             streams: BTreeMap::new(),
+            unread_bytes: 0,
             pending: BTreeMap::new(),
             calls: BTreeMap::new(),
             recent: VecDeque::new(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use unring_peer::{GrpcUrl, Join, NodeRecord, PeerAddress, SignedRecord};
 
 use crate::action::{Action, Notice};
+use crate::book::{Change, Introducer};
 use crate::config::{
     CLONE_PAUSE, CLONE_WINDOW, MAX_CLOCK_SKEW, MAX_PERSIST_WAIT, MIN_SIGN_INTERVAL, SEQ_RESERVE,
 };
@@ -25,6 +26,8 @@ pub(crate) struct Own {
     signed_at: Duration,
     /// When `record` went out.
     shown_at: Duration,
+    /// The version of the book with which `record` went out.
+    version: u64,
     seq: u64,
     /// Up to which `seq` the disk has reserved, and up to which it was asked to.
     reserved: u64,
@@ -47,6 +50,7 @@ impl Own {
             held_until: Duration::ZERO,
             signed_at: Duration::ZERO,
             shown_at: Duration::ZERO,
+            version: 0,
             seq,
             reserved: seq,
             asked_to_reserve: seq,
@@ -59,9 +63,11 @@ impl Own {
         }
     }
 
-    /// The record that others may see, and since when.
-    pub(crate) fn news(&self) -> Option<(&SignedRecord, Duration)> {
-        self.record.as_ref().map(|record| (record, self.shown_at))
+    /// The record that others may see, as a change among those of the book.
+    pub(crate) fn news(&self) -> Option<Change<'_>> {
+        let (introducer, version) = (Introducer::default(), self.version);
+        let change = |record| Change { record, introducer, version, since: self.shown_at };
+        self.record.as_ref().map(change)
     }
 
     /// The record as last signed, whether or not others may see it.
@@ -224,6 +230,7 @@ impl<V: Verifier> Engine<V> {
         let Some(record) = self.own.held.take() else { return };
         self.own.record = Some(record);
         self.own.shown_at = now.mono;
+        self.own.version = self.book.next_version();
         for stream in self.streams.values_mut() {
             stream.schedule(now.mono);
         }

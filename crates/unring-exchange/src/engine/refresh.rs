@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::Rng as _;
 use unring_peer::{PeerId, UnixMillis};
 
-use crate::action::Action;
+use crate::action::{Action, StreamEnd};
 use crate::backoff::jitter;
 use crate::config::{POLL_INTERVAL, RECURSIVE_INTERVAL};
 use crate::engine::response::Purpose;
@@ -40,8 +40,7 @@ impl<V: Verifier> Engine<V> {
                 link: Link::Opening(stream) | Link::Streaming(stream), ..
             }) = self.upstreams.remove(&id)
             {
-                self.streams.remove(&stream);
-                self.actions.push(Action::CloseStream(stream));
+                self.end_stream(now, stream, StreamEnd::Unwanted);
             }
         }
         for (address, since) in configured {

@@ -1,15 +1,14 @@
-//! Streams of records, both ways: what is new is passed on once per direction of a join, and only by `seq`.
+//! Streams of records, both ways: how they open and end, and what comes on them.
 
 use thiserror::Error;
 use unring_peer::{PeerId, UnverifiedRecord};
 
-use crate::action::{Action, CallFailure};
+use crate::action::{Action, CallFailure, StreamEnd};
 use crate::backoff::{jitter, out_of_step};
-use crate::batch::{Batch, Position};
+use crate::batch::Batch;
 use crate::book::Introducer;
 use crate::config::{
-    MAX_ANONYMOUS_STREAMS, MAX_PUSH_RECORDS, MAX_STREAMS, MAX_STREAMS_PER_CALLER, PROBE_AGAIN,
-    PROBE_INTERVAL,
+    MAX_ANONYMOUS_STREAMS, MAX_STREAMS, MAX_STREAMS_PER_CALLER, PROBE_AGAIN, PROBE_INTERVAL,
 };
 use crate::engine::{Engine, Now};
 use crate::stream::{Side, Stream, StreamId};
@@ -50,11 +49,10 @@ impl<V: Verifier> Engine<V> {
         }
         if let Some(oldest) = oldest.filter(|_| caller.is_some() && count >= MAX_STREAMS_PER_CALLER)
         {
-            self.streams.remove(&oldest);
-            self.actions.push(Action::CloseStream(oldest));
+            self.end_stream(now, oldest, StreamEnd::Unwanted);
         }
         let id = StreamId(self.next_id());
-        let mut stream = Stream::new(Side::Serving, caller, 0, 0);
+        let mut stream = Stream::new(Side::Serving, caller, 0);
         stream.schedule(now.mono);
         self.streams.insert(id, stream);
         if let Some(caller) = caller {
@@ -81,12 +79,12 @@ impl<V: Verifier> Engine<V> {
             };
             state.link = Link::Waiting { until: now.mono + pause };
             self.detector.caller_seen(now.mono, &me);
-            self.actions.push(Action::CloseStream(id));
+            self.end_stream(now, id, StreamEnd::Unwanted);
             return;
         }
         state.stream_opened(now.mono, id);
         // What it was sent is the record that the request to open it held; a newer one follows with the first flush.
-        let stream = Stream::new(Side::Watching(upstream), Some(peer), 0, state.offered_seq);
+        let stream = Stream::new(Side::Watching(upstream), Some(peer), state.offered_seq);
         self.streams.insert(id, stream);
     }
 
@@ -111,7 +109,7 @@ impl<V: Verifier> Engine<V> {
 
     /// A stream has ended, from whichever side; for one to an upstream `failure` says why.
     pub fn on_stream_closed(&mut self, now: Now, id: StreamId, failure: &CallFailure) {
-        let upstream = match self.streams.remove(&id) {
+        let upstream = match self.remove_stream(id) {
             Some(Stream { side: Side::Watching(upstream), .. }) => Some(upstream),
             Some(_) => None,
             None => self.opening(id),
@@ -133,25 +131,24 @@ impl<V: Verifier> Engine<V> {
             .map(|(upstream, _)| *upstream)
     }
 
-    pub(crate) fn flush_streams(&mut self, now: Now) {
-        let own = self.own.news();
-        for (id, stream) in &mut self.streams {
-            if !stream.ready || stream.flush_at.is_none_or(|at| at > now.mono) {
-                continue;
-            }
-            let (records, completes_snapshot) = stream.flush(now.mono, *id, &self.book, own);
-            self.counters.pushes += records.len() as u64;
-            let position = Position { epoch: self.epoch, version: self.book.version() };
-            let mut chunks = records.chunks(MAX_PUSH_RECORDS).peekable();
-            if chunks.peek().is_none() && completes_snapshot && stream.side == Side::Serving {
-                let batch = Batch { records: Vec::new(), snapshot_complete: true, position };
-                self.actions.push(Action::Push { stream: *id, batch });
-            }
-            while let Some(chunk) = chunks.next() {
-                let snapshot_complete = completes_snapshot && chunks.peek().is_none();
-                let batch = Batch { records: chunk.to_vec(), snapshot_complete, position };
-                self.actions.push(Action::Push { stream: *id, batch });
-            }
+    /// Ends a stream from here. One to an upstream is opened again later.
+    pub(crate) fn end_stream(&mut self, now: Now, id: StreamId, end: StreamEnd) {
+        self.actions.push(Action::CloseStream { stream: id, end });
+        let Some(stream) = self.remove_stream(id) else { return };
+        let Side::Watching(upstream) = stream.side else { return };
+        let failure = match end {
+            StreamEnd::Unwanted => return,
+            StreamEnd::SlowConsumer { .. } => CallFailure::new("it does not read what it is sent"),
+        };
+        let hurried = self.is_hurried(now);
+        if let Some(state) = self.upstreams.get_mut(&upstream) {
+            state.stream_lost(now.mono, &failure, hurried, &mut self.rng);
         }
+    }
+
+    fn remove_stream(&mut self, id: StreamId) -> Option<Stream> {
+        let mut stream = self.streams.remove(&id)?;
+        self.unread_bytes -= stream.taken();
+        Some(stream)
     }
 }

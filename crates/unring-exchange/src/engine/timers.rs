@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::{Engine, Now};
+use crate::stream::Stream;
 use crate::upstream::Link;
 use crate::verifier::Verifier;
 
@@ -34,11 +35,7 @@ impl<V: Verifier> Engine<V> {
     #[must_use]
     pub fn next_timer(&self, now: Now) -> Option<Duration> {
         let pending = self.pending.values().map(|pending| pending.answer_at);
-        let streams = self
-            .streams
-            .values()
-            .filter(|stream| stream.ready)
-            .filter_map(|stream| stream.flush_at);
+        let streams = self.streams.values().filter_map(Stream::due);
         // A signed time comes due when the wall clock gets there; a step of that clock is noticed at the next event.
         let expiry = self.book.next_expiry().map(|at| now.mono + at.saturating_since(now.unix));
         let detector = self.detector.next_wake();

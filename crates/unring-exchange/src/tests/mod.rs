@@ -9,6 +9,7 @@ mod records;
 mod restore;
 mod rings;
 mod slots;
+mod slow_readers;
 mod streams;
 mod support;
 mod trace_rules;

@@ -207,7 +207,10 @@ fn streams_are_bounded_in_total_and_per_caller() {
     assert!(node.actions().is_empty());
     open(&mut node, caller).expect("the oldest makes room");
     let actions = node.actions();
-    assert!(matches!(actions[..], [Action::CloseStream(closed)] if closed == first), "{actions:?}");
+    assert!(
+        matches!(actions[..], [Action::CloseStream { stream, .. }] if stream == first),
+        "{actions:?}"
+    );
     assert_eq!(node.engine.open_streams(), MAX_STREAMS_PER_CALLER);
 
     for _ in 0..MAX_ANONYMOUS_STREAMS {

@@ -60,6 +60,8 @@ pub(super) struct Harness {
     /// Taken from the engine and not yet shown to the test.
     kept: Vec<Action>,
     signed: u64,
+    /// Streams whose other end does not take what is pushed.
+    pub(super) stalled: BTreeSet<StreamId>,
 }
 
 impl Harness {
@@ -94,6 +96,7 @@ impl Harness {
             disk_hangs: false,
             kept: Vec::new(),
             signed: 0,
+            stalled: BTreeSet::new(),
         };
         let _start = harness.actions();
         harness.signed = harness.engine.counters().signed;
@@ -119,6 +122,11 @@ impl Harness {
                 }
                 for record in records_in(action) {
                     self.assert_persisted(record);
+                }
+                if let Action::Push { stream, .. } = action
+                    && !self.stalled.contains(stream)
+                {
+                    self.engine.on_stream_taken(*stream);
                 }
             }
             all.extend(actions);
@@ -316,7 +324,7 @@ fn records_in(action: &Action) -> Vec<&SignedRecord> {
         Action::OpenStream { caller_record, .. } => vec![caller_record],
         Action::Push { batch, .. } => batch.records.iter().collect(),
         Action::PersistSeq { .. }
-        | Action::CloseStream(_)
+        | Action::CloseStream { .. }
         | Action::PersistTargets { .. }
         | Action::BookChanged
         | Action::Ring(_)

@@ -174,7 +174,7 @@ fn a_join_that_leads_back_here_is_a_loop_and_is_left_alone() {
     let mut node = Harness::with_identity(me.clone(), 0, &["self"], |_| {});
     let times = attempts(&mut node, seconds(3600), |node, stream| {
         node.engine.on_stream_opened(node.now, stream, me.peer_id(), true);
-        assert!(node.actions().iter().any(|action| matches!(action, Action::CloseStream(_))));
+        assert!(node.actions().iter().any(|action| matches!(action, Action::CloseStream { .. })));
     });
     assert!(times.len() >= TARGET_WINDOW, "a shared address may lead elsewhere the next time");
     assert!(times.len() < TARGET_WINDOW + 18, "{} streams to itself in an hour", times.len());
@@ -219,7 +219,8 @@ fn a_removed_upstream_is_forgotten_with_its_stream_and_calls() {
     let stream = node.open_stream(&b);
     assert_eq!(node.engine.open_streams(), 1);
     node.engine.set_upstreams(node.now, configured(&[]));
-    let closed = |action: &Action| matches!(action, Action::CloseStream(id) if *id == stream);
+    let closed =
+        |action: &Action| matches!(action, Action::CloseStream { stream: id, .. } if *id == stream);
     assert!(node.actions().iter().any(closed));
     assert_eq!(node.engine.open_streams(), 0);
     // What still comes on it is nobody's.

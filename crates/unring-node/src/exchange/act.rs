@@ -1,24 +1,22 @@
 //! Takes the engine's actions.
 
+use std::time::Duration;
+
 use unring_cycle_detector::Voice;
-use unring_exchange::{Action, Notice};
+use unring_exchange::{Action, Notice, StreamEnd};
 use unring_peer_addr::{OutboundUpdate, Refusal, WatchBatch};
 
 use super::{Exchange, State};
 use crate::log::NODE;
 
+/// When a watcher whose stream was ended may open it again.
+const COME_BACK: Duration = Duration::from_secs(1);
+
 impl Exchange {
     /// Takes what the engine asks for, in its order. Nothing here waits.
     pub(super) fn act(&self, state: &mut State) {
-        // Closing a slow stream is an event of its own, which may leave actions behind.
-        loop {
-            let actions = state.engine.take_actions();
-            if actions.is_empty() {
-                break;
-            }
-            for action in actions {
-                self.take(state, action);
-            }
+        for action in state.engine.take_actions() {
+            self.take(state, action);
         }
     }
 
@@ -39,22 +37,21 @@ impl Exchange {
             Action::OpenStream { stream, upstream, caller_record } => {
                 self.start_watching(state, stream, upstream, caller_record);
             }
-            Action::CloseStream(stream) => {
-                state.serving.remove(&stream);
+            Action::CloseStream { stream, end } => {
+                if let Some(serving) = state.serving.remove(&stream) {
+                    *serving.last_word.lock() = last_word(end);
+                }
                 state.watching.remove(&stream);
             }
+            // Each end has room for the one push that is on its way. Where there is nobody to take it, its stream is
+            // about to be reported as closed.
             Action::Push { stream, batch } => {
                 if let Some(end) = state.serving.get(&stream) {
-                    let behind = batch.records.len();
                     let batch = WatchBatch { batch, responder: self.0.me };
-                    if end.batches.try_send(Ok(batch)).is_err() {
-                        self.close_slow(state, stream, behind);
-                    }
+                    let _ = end.batches.try_send(batch);
                 } else if let Some(end) = state.watching.get(&stream) {
                     let update = OutboundUpdate { caller_record: None, records: batch.records };
-                    if end.updates.try_send(update).is_err() {
-                        self.close_slow(state, stream, 0);
-                    }
+                    let _ = end.updates.try_send(update);
                 }
             }
             Action::PersistTargets { address, targets } => self.0.keeper.targets(address, targets),
@@ -74,19 +71,15 @@ impl Exchange {
             Action::Notice(notice) => log_notice(&notice),
         }
     }
+}
 
-    /// Closes a stream whose other end reads too slowly: it will resume, and nothing piles up here.
-    fn close_slow(&self, state: &mut State, stream: unring_exchange::StreamId, behind: usize) {
-        if let Some(end) = state.serving.remove(&stream) {
-            let waiting = end.batches.max_capacity() - end.batches.capacity();
-            *end.last_word.lock() = Some(Refusal::SlowConsumer {
-                behind: behind + waiting,
-                retry_after: std::time::Duration::from_secs(1),
-            });
+/// What a watcher is told when its stream is ended here.
+fn last_word(end: StreamEnd) -> Option<Refusal> {
+    match end {
+        StreamEnd::Unwanted => None,
+        StreamEnd::SlowConsumer { behind } => {
+            Some(Refusal::SlowConsumer { behind, retry_after: COME_BACK })
         }
-        state.watching.remove(&stream);
-        let failure = unring_exchange::CallFailure::new("the other end reads too slowly");
-        state.engine.on_stream_closed(self.now(), stream, &failure);
     }
 }
 

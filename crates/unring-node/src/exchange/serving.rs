@@ -15,9 +15,6 @@ use unring_peer_addr::{Caller, Refusal, WatchBatch, WatchOpen, WatchUpdate};
 
 use super::Exchange;
 
-/// Batches that wait for a slow reader; with more the stream is closed with a typed reason.
-const BATCHES: usize = 64;
-
 /// What a refused watcher is told to wait.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -29,14 +26,17 @@ pub(super) type Charge = Box<dyn Fn(usize) -> Option<std::time::Duration> + Send
 
 /// Our end of a stream to a downstream node.
 pub(super) struct ServingEnd {
-    pub(super) batches: mpsc::Sender<Result<WatchBatch, Refusal>>,
+    /// Room for the one push that is on its way.
+    pub(super) batches: mpsc::Sender<WatchBatch>,
     /// Why the stream ends, when we end it.
     pub(super) last_word: Arc<Mutex<Option<Refusal>>>,
 }
 
 /// What the adapter reads. Dropped, the engine is told.
 struct Batches {
-    queued: mpsc::Receiver<Result<WatchBatch, Refusal>>,
+    queued: mpsc::Receiver<WatchBatch>,
+    /// The transport has not asked for more since it got the last batch, so that it may still hold all of it.
+    handed_over: bool,
     last_word: Arc<Mutex<Option<Refusal>>>,
     stream: StreamId,
     exchange: Exchange,
@@ -53,7 +53,7 @@ impl Exchange {
         updates: BoxStream<'static, WatchUpdate>,
         charge: Charge,
     ) -> Result<BoxStream<'static, Result<WatchBatch, Refusal>>, Refusal> {
-        let (batches, queued) = mpsc::channel(BATCHES);
+        let (batches, queued) = mpsc::channel(1);
         let last_word = Arc::new(Mutex::new(None));
         let stream = self.event(|state, now| {
             let stream = state.engine.on_watcher(now, caller.peer, open.caller_record)?;
@@ -69,7 +69,8 @@ impl Exchange {
         self.read_updates(stream, updates, charge, reading.clone());
         let exchange = self.clone();
         let _reading = reading.drop_guard();
-        Ok(Batches { queued, last_word, stream, exchange, _reading }.boxed())
+        let handed_over = false;
+        Ok(Batches { queued, handed_over, last_word, stream, exchange, _reading }.boxed())
     }
 
     /// Hears what a watcher has to tell. When it has no more to say, it still listens.
@@ -104,6 +105,14 @@ impl Exchange {
         }));
     }
 
+    /// A push has left; the next one follows at once if there is more to say.
+    pub(super) fn stream_taken(&self, stream: StreamId) {
+        let more = self.0.state.lock().engine.on_stream_taken(stream);
+        if more {
+            self.event(|_, _| ());
+        }
+    }
+
     /// Takes in what came on a stream, in slices, so that nobody waits long for the lock.
     pub(super) fn stream_records(
         &self,
@@ -125,10 +134,16 @@ impl Stream for Batches {
     type Item = Result<WatchBatch, Refusal>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match self.queued.poll_recv(cx) {
-            Poll::Ready(None) => Poll::Ready(self.last_word.lock().take().map(Err)),
-            batch => batch,
+        if std::mem::take(&mut self.handed_over) {
+            self.exchange.stream_taken(self.stream);
         }
+        self.queued.poll_recv(cx).map(|batch| match batch {
+            Some(batch) => {
+                self.handed_over = true;
+                Some(Ok(batch))
+            }
+            None => self.last_word.lock().take().map(Err),
+        })
     }
 }
 

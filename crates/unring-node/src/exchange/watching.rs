@@ -1,5 +1,7 @@
 //! A stream to an upstream, as a task.
 
+use std::task::Poll;
+
 use futures::StreamExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::DropGuard;
@@ -10,11 +12,9 @@ use unring_peer_addr::{OutboundOpen, OutboundUpdate, RemoteBatch};
 use super::call::failure;
 use super::{Exchange, State};
 
-/// Updates that wait for a slow upstream; with more the stream is closed and opened anew later.
-const UPDATES: usize = 64;
-
 /// Our end of a stream to an upstream. Dropped, the stream closes.
 pub(super) struct WatchingEnd {
+    /// Room for the one push that is on its way.
     pub(super) updates: mpsc::Sender<OutboundUpdate>,
     _open: DropGuard,
 }
@@ -31,7 +31,7 @@ impl Exchange {
             .engine
             .upstream_address(upstream)
             .and_then(|address| address.parse::<GrpcUrl>().ok());
-        let (updates, queued) = mpsc::channel(UPDATES);
+        let (updates, queued) = mpsc::channel(1);
         let closed = self.0.stop.child_token();
         state.watching.insert(stream, WatchingEnd { updates, _open: closed.clone().drop_guard() });
         let exchange = self.clone();
@@ -66,7 +66,15 @@ impl Exchange {
             Err(why) => return CallFailure::new(why),
         };
         let open = OutboundOpen { caller_record: Some(caller_record), ..OutboundOpen::default() };
-        let updates = futures::stream::poll_fn(move |cx| queued.poll_recv(cx));
+        let (exchange, mut handed_over) = (self.clone(), false);
+        let updates = futures::stream::poll_fn(move |cx| {
+            if std::mem::take(&mut handed_over) {
+                exchange.stream_taken(stream);
+            }
+            let update = queued.poll_recv(cx);
+            handed_over = matches!(update, Poll::Ready(Some(_)));
+            update
+        });
         let mut batches = match client.watch_peers(open, updates, self.0.request_timeout).await {
             Ok(batches) => batches,
             Err(error) => return failure(&error),
