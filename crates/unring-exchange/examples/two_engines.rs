@@ -59,7 +59,7 @@ fn main() -> Result<(), InvalidRecord> {
                 Action::OpenStream { stream: id, caller_record, .. } => {
                     println!("{millis:>4} ms: second opens a stream to first");
                     let record = Some(read(&caller_record)?);
-                    stream.of_first = first.on_watcher(now, Some(second.me()), record).ok();
+                    stream.of_first = first.on_watcher(now, Some(second.me()), record, None).ok();
                     stream.of_second = Some(id);
                     second.on_stream_opened(now, id, first.me(), true);
                 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use unring_cycle_detector::Event;
 use unring_peer::{PeerId, SignedRecord};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Position};
 use crate::config::MAX_RETRY_AFTER;
 use crate::message::{Answer, OutboundRequest};
 use crate::stream::StreamId;
@@ -58,6 +58,9 @@ pub enum Action {
         upstream: UpstreamId,
         /// Our own record, for the first message.
         caller_record: SignedRecord,
+        /// Where an earlier stream to this upstream ended; none for a full snapshot. It may be another node today, which
+        /// knows by the epoch that it cannot go on there.
+        resume: Option<Position>,
     },
     /// Close a stream. No report is needed.
     CloseStream {

@@ -16,20 +16,30 @@ pub struct Batch<R> {
     pub records: Vec<R>,
     /// All that the sender knows has been sent with these.
     pub snapshot_complete: bool,
+    /// The snapshot holds only what has changed since the position that the receiver named when it opened the stream.
+    pub resumed: bool,
     /// Where the sender's book stands with these; version 0 in all but the last part of a batch that comes in several.
     pub position: Position,
+    /// Version of the receiver's book up to which the sender has its records; 0 for none.
+    pub received: u64,
 }
 
 impl<R> Batch<R> {
     /// The same with its records in another form, for whoever carries it.
     pub fn map_records<S>(self, convert: impl FnOnce(Vec<R>) -> Vec<S>) -> Batch<S> {
-        let Self { records, snapshot_complete, position } = self;
-        Batch { records: convert(records), snapshot_complete, position }
+        let Self { records, snapshot_complete, resumed, position, received } = self;
+        Batch { records: convert(records), snapshot_complete, resumed, position, received }
     }
 }
 
 impl<R> Default for Batch<R> {
     fn default() -> Self {
-        Self { records: Vec::new(), snapshot_complete: false, position: Position::default() }
+        Self {
+            records: Vec::new(),
+            snapshot_complete: false,
+            resumed: false,
+            position: Position::default(),
+            received: 0,
+        }
     }
 }

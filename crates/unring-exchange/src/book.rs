@@ -84,6 +84,8 @@ pub(crate) struct Book {
     joined_to: HashMap<PeerId, usize>,
     graves: Graves,
     version: u64,
+    /// The highest version of a record that expired.
+    expired_version: u64,
     capacity: usize,
 }
 
@@ -97,6 +99,7 @@ impl Book {
             joined_to: HashMap::new(),
             graves: Graves::new(capacity),
             version: 0,
+            expired_version: 0,
             capacity: capacity.get(),
         }
     }
@@ -183,6 +186,7 @@ impl Book {
         let mut expired = Vec::new();
         while let Some((_, peer)) = self.by_expiry.first().copied().filter(|(at, _)| *at <= now) {
             if let Some(entry) = self.remove(&peer) {
+                self.expired_version = self.expired_version.max(entry.version);
                 self.graves.dig(now, peer, entry.record.record().seq);
             }
             expired.push(peer);
@@ -261,6 +265,14 @@ impl Book {
     pub(crate) fn next_version(&mut self) -> u64 {
         self.version += 1;
         self.version
+    }
+
+    /// Whether [`changes_since`](Self::changes_since) `version` is all that somebody lacks who was told everything up to it.
+    ///
+    /// What expired since is not among the changes. Whoever has the version that expired lets it go by itself, at the
+    /// same signed time; whoever has an older one might keep it for longer and has to start over.
+    pub(crate) fn can_resume_after(&self, version: u64) -> bool {
+        (self.expired_version..=self.version).contains(&version)
     }
 
     /// What changed after `version`, in the order of the changes.

@@ -34,6 +34,8 @@ pub struct Counters {
     pub seqs_unpersisted: u64,
     /// Records pushed on streams.
     pub pushes: u64,
+    /// Streams of watchers that went on where an earlier one had ended.
+    pub streams_resumed: u64,
     /// Streams ended because the other end did not read.
     pub slow_consumers: u64,
     /// Records kept, new or newer.

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use unring_peer::{PeerId, SignedRecord};
+use unring_peer::{PeerId, SignedRecord, UnverifiedRecord};
 
-use crate::book::{Book, Change};
+use crate::batch::Batch;
+use crate::book::{Book, Change, Introducer};
 use crate::config::{MAX_PUSH_BYTES, MAX_PUSH_RECORDS, SLOW_CONSUMER_AFTER, UPSTREAM_HOLD};
-use crate::upstream::UpstreamId;
+use crate::upstream::{Resume, UpstreamId};
 
 /// Names one stream in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +35,14 @@ pub(crate) struct Stream {
     own_sent: u64,
     /// Whether it was told everything once.
     snapshot_sent: bool,
+    /// It is told only what changed since an earlier stream.
+    resumed: bool,
+    /// The other end is the process that an earlier stream led to: it has what it brought then.
+    same_life: bool,
+    /// Version of the other end's book up to which we have its records.
+    heard: u64,
+    /// For a stream to an upstream, once that has spoken: its epoch, and the version up to which it has our records.
+    upstream_has: Option<(u64, u64)>,
     /// Versions that it told us while we were holding ours back: it has them. At most as many as the book holds: each
     /// flush forgets those that are sent or gone.
     has: HashMap<PeerId, u64>,
@@ -59,6 +68,8 @@ pub(crate) struct Flush {
     pub(crate) records: Vec<SignedRecord>,
     /// With these, everything was sent for the first time.
     pub(crate) completes_snapshot: bool,
+    /// What was sent until then is only what changed since an earlier stream.
+    pub(crate) resumed: bool,
     bytes: usize,
 }
 
@@ -82,11 +93,61 @@ impl Stream {
             sent_version: 0,
             own_sent,
             snapshot_sent: false,
+            resumed: false,
+            same_life: false,
+            heard: 0,
+            upstream_has: None,
             has: HashMap::new(),
             flush_at: None,
             ready: side == Side::Serving,
             unread: None,
         }
+    }
+
+    /// A watcher goes on where an earlier stream ended. With `all` it has to hear everything anew nevertheless.
+    pub(crate) fn resume(&mut self, version: u64, all: bool) {
+        self.same_life = true;
+        self.resumed = !all;
+        self.sent_version = if all { 0 } else { version };
+    }
+
+    /// Something came from the upstream. With the first that does, it is known which process is there: where the last
+    /// stream led to the same one, it has what it had then.
+    pub(crate) fn upstream_spoke(&mut self, batch: &Batch<UnverifiedRecord>, last: Option<Resume>) {
+        let epoch = batch.position.epoch;
+        if epoch == 0 {
+            return;
+        }
+        let (_, has) = self.upstream_has.get_or_insert_with(|| {
+            let Some(last) = last.filter(|last| last.epoch == epoch) else { return (epoch, 0) };
+            self.same_life = true;
+            self.sent_version = last.acknowledged;
+            self.heard = if batch.resumed { last.heard } else { 0 };
+            (epoch, last.acknowledged)
+        });
+        *has = (*has).max(batch.received.min(self.sent_version));
+    }
+
+    /// We have all that the other end had at this version of its book; 0 says nothing.
+    pub(crate) fn has_heard(&mut self, version: u64) {
+        self.heard = self.heard.max(version);
+    }
+
+    /// Version of the other end's book up to which we have its records.
+    pub(crate) fn heard(&self) -> u64 {
+        self.heard
+    }
+
+    /// Where the next stream to this upstream can go on.
+    pub(crate) fn resume_point(&self) -> Option<Resume> {
+        let (epoch, acknowledged) = self.upstream_has?;
+        Some(Resume { epoch, heard: self.heard, acknowledged })
+    }
+
+    /// The other end brought this record, on this stream or in the same life on another.
+    fn was_brought_by(&self, id: StreamId, introducer: Introducer) -> bool {
+        let same_peer = self.peer.is_some() && introducer.peer == self.peer;
+        introducer.stream == Some(id) || self.same_life && same_peer
     }
 
     /// The other end sent a version that we know already.
@@ -181,7 +242,8 @@ impl Stream {
             let has_it = if own_first {
                 self.own_sent >= seq
             } else {
-                introducer.stream == Some(id) || self.has.get(&peer).is_some_and(|has| *has >= seq)
+                self.was_brought_by(id, introducer)
+                    || self.has.get(&peer).is_some_and(|has| *has >= seq)
             };
             if !has_it {
                 if !flush.has_room_for(record) {
@@ -198,6 +260,7 @@ impl Stream {
         let sent = self.sent_version;
         self.has.retain(|peer, _| book.version_of(peer).is_some_and(|version| version > sent));
         // More may be held back on a stream to an upstream, but that one has no snapshot to wait for.
+        flush.resumed = self.resumed && !self.snapshot_sent;
         flush.completes_snapshot = self.flush_at.is_none() && !self.snapshot_sent;
         self.snapshot_sent |= flush.completes_snapshot;
         let says_something =

@@ -48,6 +48,17 @@ pub enum LastResult {
     Failed(String),
 }
 
+/// Where a stream to an upstream ended, both ways, so that the next one can go on there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resume {
+    /// Names the life of the process that it led to.
+    pub(crate) epoch: u64,
+    /// Version of its book up to which we have its records.
+    pub(crate) heard: u64,
+    /// Version of our book up to which it says that it has ours.
+    pub(crate) acknowledged: u64,
+}
+
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pub(crate) address: String,
@@ -60,6 +71,8 @@ pub(crate) struct Upstream {
     pub(crate) link: Link,
     /// The `seq` of our record that went with the request to open a stream.
     pub(crate) offered_seq: u64,
+    /// Where its last stream ended.
+    pub(crate) resume: Option<Resume>,
     link_backoff: Backoff,
     /// Since when its stream is open.
     open_since: Option<Duration>,
@@ -86,6 +99,7 @@ impl Upstream {
             failed_until: None,
             link: Link::Waiting { until: first_attempt },
             offered_seq: 0,
+            resume: None,
             link_backoff: Backoff::default(),
             open_since: None,
             last: None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use unring_exchange::{
-    Action, Batch, CallId, Engine, OutboundRequest, StreamId, UpstreamId, Verifier,
+    Action, Batch, CallId, Engine, OutboundRequest, Position, StreamId, UpstreamId, Verifier,
 };
 use unring_peer::SignedRecord;
 
@@ -56,9 +56,9 @@ impl<V: Verifier + Clone> World<V> {
             Action::Call { call, upstream, request, timeout, fresh_connection } => {
                 self.call(id, call, upstream, *request, timeout, fresh_connection);
             }
-            Action::OpenStream { stream, upstream, caller_record } => {
+            Action::OpenStream { stream, upstream, caller_record, resume } => {
                 self.assert_persisted(id, std::slice::from_ref(&caller_record));
-                self.open(id, stream, upstream, caller_record);
+                self.open(id, stream, upstream, caller_record, resume);
             }
             Action::CloseStream { stream, .. } => self.close(End { party: self.party(id), stream }),
             Action::Push { stream, batch } => {
@@ -120,7 +120,14 @@ impl<V: Verifier + Clone> World<V> {
         }
     }
 
-    fn open(&mut self, id: NodeId, stream: StreamId, upstream: UpstreamId, record: SignedRecord) {
+    fn open(
+        &mut self,
+        id: NodeId,
+        stream: StreamId,
+        upstream: UpstreamId,
+        record: SignedRecord,
+        resume: Option<Position>,
+    ) {
         self.traffic.streams += 1;
         let from = End { party: self.party(id), stream };
         let Some((to, fresh)) = self.connect(id, upstream, false) else {
@@ -130,7 +137,7 @@ impl<V: Verifier + Clone> World<V> {
             self.connections.remove(&(id, upstream));
             self.send_after(CONNECT_TIMEOUT, Message::StreamClosed { to: from });
         } else {
-            self.send(Message::OpenStream { to, from, record, fresh });
+            self.send(Message::OpenStream { to, from, record, resume, fresh });
         }
     }
 

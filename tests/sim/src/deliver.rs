@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use unring_exchange::{
-    Admission, Answer, CallFailure, Disposition, InboundId, InvalidTrace, Request, Verifier,
+    Admission, Answer, CallFailure, Disposition, InboundId, InvalidTrace, Position, Request,
+    Verifier,
 };
 use unring_peer::{PeerId, SignedRecord};
 
@@ -51,8 +52,8 @@ impl<V: Verifier + Clone> World<V> {
                     engine.on_call_done(now, to.call, Err(failure), false);
                 });
             }
-            Message::OpenStream { to, from, record, fresh } => {
-                self.open_stream(to, from, &record, fresh);
+            Message::OpenStream { to, from, record, resume, fresh } => {
+                self.open_stream(to, from, &record, resume, fresh);
             }
             Message::StreamOpened { to, peer, fresh } => {
                 self.with_engine(id, |engine| engine.on_stream_opened(now, to.stream, peer, fresh));
@@ -116,13 +117,20 @@ impl<V: Verifier + Clone> World<V> {
         }
     }
 
-    fn open_stream(&mut self, to: Party, from: End, record: &SignedRecord, fresh: bool) {
+    fn open_stream(
+        &mut self,
+        to: Party,
+        from: End,
+        record: &SignedRecord,
+        resume: Option<Position>,
+        fresh: bool,
+    ) {
         let (now, caller) = (self.now_of(to.node), self.nodes[from.party.node].peer_id());
         let record = self.reader.record(record);
         let opened = self.nodes[to.node]
             .engine
             .as_mut()
-            .and_then(|engine| engine.on_watcher(now, Some(caller), Some(record)).ok());
+            .and_then(|engine| engine.on_watcher(now, Some(caller), Some(record), resume).ok());
         match opened {
             Some(stream) => {
                 let end = End { party: to, stream };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use unring_exchange::{Answer, Batch, CallId, OutboundRequest, StreamId, UpstreamId};
+use unring_exchange::{Answer, Batch, CallId, OutboundRequest, Position, StreamId, UpstreamId};
 use unring_peer::{PeerId, SignedRecord};
 
 use crate::node::NodeId;
@@ -44,7 +44,7 @@ pub(crate) enum Message {
     Request { to: Party, from: Caller, request: Box<OutboundRequest>, timeout: Duration },
     Response { to: Caller, from: PeerId, answer: Box<Answer> },
     Failure { to: Caller, reason: &'static str },
-    OpenStream { to: Party, from: End, record: SignedRecord, fresh: bool },
+    OpenStream { to: Party, from: End, record: SignedRecord, resume: Option<Position>, fresh: bool },
     StreamOpened { to: End, peer: PeerId, fresh: bool },
     Batch { to: End, batch: Batch<SignedRecord> },
     StreamClosed { to: End },

@@ -10,7 +10,7 @@ use crate::action::{Action, StreamEnd};
 use crate::batch::{Batch, Position};
 use crate::config::{MAX_UNREAD_BYTES, SLOW_WHEN_FULL, UNREAD_RETRY};
 use crate::engine::{Engine, Now};
-use crate::stream::StreamId;
+use crate::stream::{Flush, StreamId};
 use crate::verifier::Verifier;
 
 impl<V: Verifier> Engine<V> {
@@ -41,8 +41,9 @@ impl<V: Verifier> Engine<V> {
             self.unread_bytes += stream.unread().map_or(0, |unread| unread.bytes);
             self.counters.pushes += flush.records.len() as u64;
             let position = Position { epoch: self.epoch, version: stream.sent_version() };
-            let snapshot_complete = flush.completes_snapshot;
-            let batch = Batch { records: flush.records, snapshot_complete, position };
+            let Flush { records, completes_snapshot: snapshot_complete, resumed, .. } = flush;
+            let received = stream.heard();
+            let batch = Batch { records, snapshot_complete, resumed, position, received };
             self.actions.push(Action::Push { stream: *id, batch });
         }
         if self.unread_bytes >= MAX_UNREAD_BYTES {

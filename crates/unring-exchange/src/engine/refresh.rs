@@ -8,12 +8,13 @@ use unring_peer::{PeerId, UnixMillis};
 
 use crate::action::{Action, StreamEnd};
 use crate::backoff::jitter;
+use crate::batch::Position;
 use crate::config::{POLL_INTERVAL, RECURSIVE_INTERVAL};
 use crate::engine::response::Purpose;
 use crate::engine::{Engine, Now};
 use crate::message::{OutboundRequest, Scope};
 use crate::stream::StreamId;
-use crate::upstream::{Link, Upstream, UpstreamId};
+use crate::upstream::{Link, Resume, Upstream, UpstreamId};
 use crate::verifier::Verifier;
 
 /// How long a lost connection makes us hurry.
@@ -96,12 +97,18 @@ impl<V: Verifier> Engine<V> {
     }
 
     fn refresh_link(&mut self, now: Now, id: UpstreamId) {
-        let Some(link) = self.upstreams.get(&id).map(|upstream| upstream.link) else { return };
+        let Some(upstream) = self.upstreams.get(&id) else { return };
+        let (link, resume) = (upstream.link, upstream.resume);
         let next = match link {
             Link::Waiting { until } if until <= now.mono => match self.own.record.clone() {
                 Some(caller_record) => {
                     let stream = StreamId(self.next_id());
-                    self.actions.push(Action::OpenStream { stream, upstream: id, caller_record });
+                    let resume = resume
+                        .map(|Resume { epoch, heard, .. }| Position { epoch, version: heard });
+                    let resume = resume.filter(|position| position.version > 0);
+                    let upstream = id;
+                    let open = Action::OpenStream { stream, upstream, caller_record, resume };
+                    self.actions.push(open);
                     Link::Opening(stream)
                 }
                 // A node that cannot say who it is has nothing to say; it tries to sign its record again then.

@@ -5,7 +5,7 @@ use unring_peer::{PeerId, UnverifiedRecord};
 
 use crate::action::{Action, CallFailure, StreamEnd};
 use crate::backoff::{jitter, out_of_step};
-use crate::batch::Batch;
+use crate::batch::{Batch, Position};
 use crate::book::Introducer;
 use crate::config::{
     MAX_ANONYMOUS_STREAMS, MAX_STREAMS, MAX_STREAMS_PER_CALLER, PROBE_AGAIN, PROBE_INTERVAL,
@@ -27,7 +27,10 @@ pub enum StreamRefused {
 }
 
 impl<V: Verifier> Engine<V> {
-    /// A downstream node, or any other client, wants to hear of changes. It gets a snapshot at once.
+    /// A downstream node, or any other client, wants to hear of changes. It gets a snapshot at once, or what changed
+    /// since `resume`, the position of the last batch that it got from us. That is all if the position is of this life of
+    /// ours and nothing expired since that it does not have in the version that expired: it then forgets what it forgets by
+    /// the signed times, as we do. Else it gets the snapshot, and is told by [`Batch::resumed`].
     ///
     /// A caller that has [`MAX_STREAMS_PER_CALLER`] open loses the oldest: after a broken connection it comes back before
     /// we notice.
@@ -39,6 +42,7 @@ impl<V: Verifier> Engine<V> {
         now: Now,
         caller: Option<PeerId>,
         caller_record: Option<UnverifiedRecord>,
+        resume: Option<Position>,
     ) -> Result<StreamId, StreamRefused> {
         let open = self.streams.len();
         let serves_caller = |stream: &Stream| stream.side == Side::Serving && stream.peer == caller;
@@ -54,6 +58,11 @@ impl<V: Verifier> Engine<V> {
         let id = StreamId(self.next_id());
         let mut stream = Stream::new(Side::Serving, caller, 0);
         stream.schedule(now.mono);
+        if let Some(Position { version, .. }) = resume.filter(|resume| resume.epoch == self.epoch) {
+            let all = !self.book.can_resume_after(version);
+            stream.resume(version, all);
+            self.counters.streams_resumed += u64::from(!all);
+        }
         self.streams.insert(id, stream);
         if let Some(caller) = caller {
             self.detector.caller_seen(now.mono, &caller);
@@ -97,11 +106,17 @@ impl<V: Verifier> Engine<V> {
         batch: Batch<UnverifiedRecord>,
         refused: usize,
     ) {
-        let Some(stream) = self.streams.get(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else { return };
         let introducer = Introducer { peer: stream.peer, stream: Some(id) };
+        if let Side::Watching(upstream) = stream.side {
+            let last = self.upstreams.get(&upstream).and_then(|upstream| upstream.resume);
+            stream.upstream_spoke(&batch, last);
+        }
         self.counters.records_invalid += refused as u64;
         self.accept_all(now, batch.records, introducer);
-        if let Some(stream) = self.streams.get_mut(&id).filter(|_| batch.snapshot_complete) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.has_heard(batch.position.version);
+        if batch.snapshot_complete {
             stream.ready = true;
             stream.schedule(now.mono);
         }
@@ -149,6 +164,11 @@ impl<V: Verifier> Engine<V> {
     fn remove_stream(&mut self, id: StreamId) -> Option<Stream> {
         let mut stream = self.streams.remove(&id)?;
         self.unread_bytes -= stream.taken();
+        if let (Side::Watching(upstream), Some(resume)) = (stream.side, stream.resume_point())
+            && let Some(upstream) = self.upstreams.get_mut(&upstream)
+        {
+            upstream.resume = Some(resume);
+        }
         Some(stream)
     }
 }

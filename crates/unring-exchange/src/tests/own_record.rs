@@ -18,7 +18,7 @@ fn notices(actions: &[Action]) -> Vec<Notice> {
 
 /// Shows the node a record of its own with this `seq`, as a caller does who has kept it.
 fn show(node: &mut Harness, me: &Identity, seq: u64) -> Vec<Action> {
-    let stream = node.engine.on_watcher(node.now, None, None).expect("there is room");
+    let stream = node.engine.on_watcher(node.now, None, None, None).expect("there is room");
     let foreign = record_with(me, seq, |record| record.name = "other".to_owned());
     node.stream_records(stream, &[foreign], false);
     let actions = node.actions();

@@ -74,7 +74,8 @@ fn what_was_restored_expires_at_its_signed_time_and_stays_dead() {
     node.run(seconds(30 * 60));
     assert!(node.known().is_empty());
     let older = record_with(&peer, 4, |record| record.ttl = DAY);
-    let stream = node.engine.on_watcher(node.now, Some(caller.peer_id()), None).expect("room");
+    let stream =
+        node.engine.on_watcher(node.now, Some(caller.peer_id()), None, None).expect("room");
     node.stream_records(stream, &[older], false);
     assert!(node.known().is_empty(), "an older one that would be valid longer");
 }
@@ -87,7 +88,8 @@ fn a_grave_outlasts_a_restart_and_no_longer_than_it_must() {
             record.issued_at = node.now.unix;
             record.ttl = DAY;
         });
-        let stream = node.engine.on_watcher(node.now, Some(caller.peer_id()), None).expect("room");
+        let stream =
+            node.engine.on_watcher(node.now, Some(caller.peer_id()), None, None).expect("room");
         node.stream_records(stream, &[record], false);
         !node.known().is_empty()
     };
@@ -141,7 +143,7 @@ fn restored_records_use_up_nobodys_share() {
     });
     let restored: Vec<_> = (0..60).map(|_| record(&Identity::generate(), 1)).collect();
     assert_eq!(restore(&mut node, &restored).kept, 60);
-    let anonymous = node.engine.on_watcher(node.now, None, None).expect("room");
+    let anonymous = node.engine.on_watcher(node.now, None, None, None).expect("room");
     let news: Vec<_> = (0..25).map(|_| record(&Identity::generate(), 1)).collect();
     node.stream_records(anonymous, &news, false);
     assert_eq!(node.known().len(), 85, "its quarter of the book");

@@ -76,7 +76,7 @@ fn nobody_can_sign_an_innocent_into_a_ring() {
     let stranger = Identity::generate();
     node.watcher(&stranger, &record(&stranger, 1));
     assert_eq!(said(&node.run(seconds(10))), []);
-    node.engine.on_watcher(node.now, Some(attacker.peer_id()), None).expect("room");
+    node.engine.on_watcher(node.now, Some(attacker.peer_id()), None, None).expect("room");
     assert_eq!(said(&node.run(seconds(10))), [(RingKind::Plain, Voice::Warn)]);
 }
 

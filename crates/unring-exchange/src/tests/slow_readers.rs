@@ -106,7 +106,7 @@ fn what_is_unread_on_all_streams_is_bounded() {
     let opened: Vec<_> = (0..streams)
         .map(|_| {
             let caller = Some(Identity::generate().peer_id());
-            let stream = node.engine.on_watcher(node.now, caller, None).expect("room");
+            let stream = node.engine.on_watcher(node.now, caller, None, None).expect("room");
             node.stalled.insert(stream);
             stream
         })

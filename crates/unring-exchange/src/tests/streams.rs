@@ -67,7 +67,7 @@ fn a_snapshot_comes_at_once_and_says_where_it_ends() {
     assert!(!all.contains(&(caller.peer_id(), 1)));
 
     // An anonymous client with nothing to say gets the same.
-    let anonymous = node.engine.on_watcher(node.now, None, None).expect("room");
+    let anonymous = node.engine.on_watcher(node.now, None, None, None).expect("room");
     assert_eq!(pushed(&node.run(millis(0)), anonymous).len(), MAX_PUSH_RECORDS + 12);
 }
 
@@ -197,8 +197,9 @@ fn a_closed_stream_is_silent() {
 #[test]
 fn streams_are_bounded_in_total_and_per_caller() {
     let mut node = Harness::new(&[]);
-    let open =
-        |node: &mut Harness, caller: Option<PeerId>| node.engine.on_watcher(node.now, caller, None);
+    let open = |node: &mut Harness, caller: Option<PeerId>| {
+        node.engine.on_watcher(node.now, caller, None, None)
+    };
     let caller = Some(Identity::generate().peer_id());
     let first = open(&mut node, caller).expect("room");
     for _ in 1..MAX_STREAMS_PER_CALLER {

@@ -237,7 +237,7 @@ impl Harness {
     /// `peer` watches us and shows its record.
     pub(super) fn watcher(&mut self, peer: &Identity, record: &SignedRecord) -> StreamId {
         let record = Some(unverified(record));
-        let opened = self.engine.on_watcher(self.now, Some(peer.peer_id()), record);
+        let opened = self.engine.on_watcher(self.now, Some(peer.peer_id()), record, None);
         opened.expect("there is room")
     }
 

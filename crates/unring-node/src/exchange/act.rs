@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use unring_cycle_detector::Voice;
 use unring_exchange::{Action, Notice, StreamEnd};
-use unring_peer_addr::{OutboundUpdate, Refusal, WatchBatch};
+use unring_peer_addr::{OutboundOpen, OutboundUpdate, Refusal, WatchBatch};
 
 use super::{Exchange, State};
 use crate::log::NODE;
@@ -34,8 +34,9 @@ impl Exchange {
             Action::Call { call, upstream, request, timeout, fresh_connection } => {
                 self.start_call(state, call, upstream, *request, timeout, fresh_connection);
             }
-            Action::OpenStream { stream, upstream, caller_record } => {
-                self.start_watching(state, stream, upstream, caller_record);
+            Action::OpenStream { stream, upstream, caller_record, resume } => {
+                let open = OutboundOpen { caller_record: Some(caller_record), resume };
+                self.start_watching(state, stream, upstream, open);
             }
             Action::CloseStream { stream, end } => {
                 if let Some(serving) = state.serving.remove(&stream) {

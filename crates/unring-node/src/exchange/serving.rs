@@ -56,7 +56,8 @@ impl Exchange {
         let (batches, queued) = mpsc::channel(1);
         let last_word = Arc::new(Mutex::new(None));
         let stream = self.event(|state, now| {
-            let stream = state.engine.on_watcher(now, caller.peer, open.caller_record)?;
+            let stream =
+                state.engine.on_watcher(now, caller.peer, open.caller_record, open.resume)?;
             // Before the lock is given back, since the snapshot follows at once.
             state.serving.insert(stream, ServingEnd { batches, last_word: Arc::clone(&last_word) });
             Ok(stream)

@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::DropGuard;
 use unring_exchange::{CallFailure, StreamId, UpstreamId};
-use unring_peer::{GrpcUrl, SignedRecord};
+use unring_peer::GrpcUrl;
 use unring_peer_addr::{OutboundOpen, OutboundUpdate, RemoteBatch};
 
 use super::call::failure;
@@ -25,7 +25,7 @@ impl Exchange {
         state: &mut State,
         stream: StreamId,
         upstream: UpstreamId,
-        caller_record: SignedRecord,
+        open: OutboundOpen,
     ) {
         let url = state
             .engine
@@ -36,7 +36,7 @@ impl Exchange {
         state.watching.insert(stream, WatchingEnd { updates, _open: closed.clone().drop_guard() });
         let exchange = self.clone();
         let task = async move {
-            let watched = exchange.watch(stream, url, caller_record, queued);
+            let watched = exchange.watch(stream, url, open, queued);
             let failure = tokio::select! {
                 () = closed.cancelled() => CallFailure::new("closed here"),
                 failure = watched => failure,
@@ -57,7 +57,7 @@ impl Exchange {
         &self,
         stream: StreamId,
         url: Option<GrpcUrl>,
-        caller_record: SignedRecord,
+        open: OutboundOpen,
         mut queued: mpsc::Receiver<OutboundUpdate>,
     ) -> CallFailure {
         let Some(url) = url else { return CallFailure::new("no such upstream") };
@@ -65,7 +65,6 @@ impl Exchange {
             Ok(connected) => connected,
             Err(why) => return CallFailure::new(why),
         };
-        let open = OutboundOpen { caller_record: Some(caller_record), ..OutboundOpen::default() };
         let (exchange, mut handed_over) = (self.clone(), false);
         let updates = futures::stream::poll_fn(move |cx| {
             if std::mem::take(&mut handed_over) {
