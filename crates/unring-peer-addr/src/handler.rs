@@ -68,6 +68,8 @@ pub struct WatchUpdate {
     pub caller_record: Option<UnverifiedRecord>,
     /// Records that the caller has.
     pub records: Vec<UnverifiedRecord>,
+    /// Version of the caller's book after these records; 0 where it does not say.
+    pub version: u64,
     /// Records that could not be read.
     pub refused: usize,
 }

@@ -19,6 +19,8 @@ pub struct OutboundUpdate {
     pub caller_record: Option<SignedRecord>,
     /// Records that the other end has not said that it has.
     pub records: Vec<SignedRecord>,
+    /// Version of our book after these records.
+    pub version: u64,
 }
 
 /// Records that another node sends.

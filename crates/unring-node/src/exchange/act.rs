@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use unring_cycle_detector::Voice;
-use unring_exchange::{Action, Notice, StreamEnd};
+use unring_exchange::{Action, Batch, Notice, StreamEnd};
 use unring_peer_addr::{OutboundOpen, OutboundUpdate, Refusal, WatchBatch};
 
 use super::{Exchange, State};
@@ -51,7 +51,9 @@ impl Exchange {
                     let batch = WatchBatch { batch, responder: self.0.me };
                     let _ = end.batches.try_send(batch);
                 } else if let Some(end) = state.watching.get(&stream) {
-                    let update = OutboundUpdate { caller_record: None, records: batch.records };
+                    let Batch { records, position, .. } = batch;
+                    let version = position.version;
+                    let update = OutboundUpdate { caller_record: None, records, version };
                     let _ = end.updates.try_send(update);
                 }
             }

@@ -9,7 +9,7 @@ use futures::{Stream, StreamExt as _};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use unring_exchange::{Batch, CallFailure, StreamId, StreamRefused};
+use unring_exchange::{Batch, CallFailure, Position, StreamId, StreamRefused};
 use unring_peer::UnverifiedRecord;
 use unring_peer_addr::{Caller, Refusal, WatchBatch, WatchOpen, WatchUpdate};
 
@@ -89,7 +89,8 @@ impl Exchange {
                     () = reading.cancelled() => return,
                     update = updates.next() => update,
                 };
-                let Some(WatchUpdate { caller_record, mut records, refused }) = update else {
+                let Some(WatchUpdate { caller_record, mut records, version, refused }) = update
+                else {
                     return;
                 };
                 records.extend(caller_record);
@@ -100,7 +101,8 @@ impl Exchange {
                         () = tokio::time::sleep(wait) => {}
                     }
                 }
-                let batch = Batch { records, ..Batch::default() };
+                let position = Position { epoch: 0, version };
+                let batch = Batch { records, position, ..Batch::default() };
                 exchange.stream_records(stream, batch, refused);
             }
         }));

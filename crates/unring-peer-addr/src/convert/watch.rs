@@ -20,14 +20,16 @@ pub(crate) fn open_from_wire(
         resume: position(wire.epoch, wire.resume_version),
         decode: wire.decode,
     };
-    let empty = records.is_empty() && refused == 0;
-    let update = (!empty).then_some(WatchUpdate { caller_record: None, records, refused });
+    let version = wire.version;
+    let empty = records.is_empty() && refused == 0 && version == 0;
+    let update = (!empty).then_some(WatchUpdate { caller_record: None, records, version, refused });
     Ok((open, update))
 }
 
 pub(crate) fn update_from_wire(wire: pb::WatchPeersRequest) -> Result<WatchUpdate, InvalidMessage> {
     let (records, refused) = records::batch("records", wire.records)?;
-    Ok(WatchUpdate { caller_record: records::callers(wire.caller_record)?, records, refused })
+    let (caller_record, version) = (records::callers(wire.caller_record)?, wire.version);
+    Ok(WatchUpdate { caller_record, records, version, refused })
 }
 
 pub(crate) fn open_to_wire(open: &OutboundOpen) -> pb::WatchPeersRequest {
@@ -40,7 +42,8 @@ pub(crate) fn open_to_wire(open: &OutboundOpen) -> pb::WatchPeersRequest {
     }
 }
 
-/// An update as messages of at most [`BATCH_BYTES`] of records; the caller's record goes first.
+/// An update as messages of at most [`BATCH_BYTES`] of records; the caller's record goes first, and the last says which
+/// version the caller's book then has.
 pub(crate) fn update_to_wire(update: &OutboundUpdate) -> Vec<pb::WatchPeersRequest> {
     let mut messages: Vec<_> = chunks(&update.records, false)
         .map(|records| pb::WatchPeersRequest {
@@ -50,6 +53,9 @@ pub(crate) fn update_to_wire(update: &OutboundUpdate) -> Vec<pb::WatchPeersReque
         .collect();
     if let Some(first) = messages.first_mut() {
         first.caller_record = update.caller_record.as_ref().map(records::to_wire);
+    }
+    if let Some(last) = messages.last_mut() {
+        last.version = update.version;
     }
     messages
 }
@@ -64,12 +70,14 @@ pub(crate) fn batch_to_wire(batch: &WatchBatch, decode: bool) -> Vec<pb::WatchPe
             decoded: records::decoded(records, decode),
             epoch: batch.position.epoch,
             responder: responder.to_base58(),
+            resumed: batch.resumed,
             ..Default::default()
         })
         .collect();
     if let Some(last) = messages.last_mut() {
         last.snapshot_complete = batch.snapshot_complete;
         last.version = batch.position.version;
+        last.received_version = batch.received;
     }
     messages
 }
@@ -84,6 +92,8 @@ pub(crate) fn batch_from_wire(
         batch: Batch {
             records,
             snapshot_complete: wire.snapshot_complete,
+            resumed: wire.resumed,
+            received: wire.received_version,
             position: Position { epoch: wire.epoch, version: wire.version },
         },
         refused,

@@ -122,15 +122,21 @@ pub struct WatchPeersRequest {
     /// Records that the caller has and the server has not said that it has.
     #[prost(message, repeated, tag = "2")]
     pub records: ::prost::alloc::vec::Vec<::unring_peer::pb::SignedRecord>,
-    /// Version to resume after, from WatchPeersResponse.version of the same responder and epoch; 0 for a full snapshot.
+    /// In the first request: version to resume after, the last one above 0 in an earlier stream's responses; 0 for a full
+    /// snapshot.
     #[prost(uint64, tag = "3")]
     pub resume_version: u64,
-    /// Epoch that resume_version belongs to.
+    /// Epoch that resume_version belongs to, from the same response.
     #[prost(uint64, tag = "4")]
     pub epoch: u64,
     /// Also decode each record.
     #[prost(bool, tag = "5")]
     pub decode: bool,
+    /// Version of the caller's own book after these records; 0 in all but the last message of a batch that takes several,
+    /// and for a caller that is no node. A caller that has set it once sends a request at least every 15 s, an empty one
+    /// when there is nothing else; after 45 s without one its stream is ended.
+    #[prost(uint64, tag = "6")]
+    pub version: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchPeersResponse {
@@ -153,6 +159,14 @@ pub struct WatchPeersResponse {
     /// Peer id of the server.
     #[prost(string, tag = "6")]
     pub responder: ::prost::alloc::string::String,
+    /// Version of the caller's book, from WatchPeersRequest.version, up to which the server has its records. On its next
+    /// stream to the same epoch the caller need not send them again.
+    #[prost(uint64, tag = "7")]
+    pub received_version: u64,
+    /// Up to snapshot_complete: these are only the records that changed after resume_version. Without it they are a full
+    /// snapshot, and a client that keeps a list lets go of what is not in it.
+    #[prost(bool, tag = "8")]
+    pub resumed: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetTopologyRequest {}
@@ -454,6 +468,13 @@ pub mod peer_addr_service_client {
         }
         /// Pushes records as they change: a snapshot, then deltas. The first request opens the stream; a node goes on to send
         /// the records that the server lacks, any other client sends one request and half-closes.
+        ///
+        /// After 15 s without news an empty response says that the server is still there, and where the stream stands. A client
+        /// that hears nothing for 45 s should open it again. One push is on its way at a time: who does not read for 10 s while
+        /// more is waiting gets ABORTED with the reason SLOW_CONSUMER, and can resume.
+        ///
+        /// A record that the client holds leaves at its signed time, issued_at plus ttl, without a word from the server. With
+        /// that rule a resumed client holds what one with a new snapshot holds.
         pub async fn watch_peers(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::WatchPeersRequest>,
@@ -538,6 +559,13 @@ pub mod peer_addr_service_server {
             + 'static;
         /// Pushes records as they change: a snapshot, then deltas. The first request opens the stream; a node goes on to send
         /// the records that the server lacks, any other client sends one request and half-closes.
+        ///
+        /// After 15 s without news an empty response says that the server is still there, and where the stream stands. A client
+        /// that hears nothing for 45 s should open it again. One push is on its way at a time: who does not read for 10 s while
+        /// more is waiting gets ABORTED with the reason SLOW_CONSUMER, and can resume.
+        ///
+        /// A record that the client holds leaves at its signed time, issued_at plus ttl, without a word from the server. With
+        /// that rule a resumed client holds what one with a new snapshot holds.
         async fn watch_peers(
             &self,
             request: tonic::Request<tonic::Streaming<super::WatchPeersRequest>>,

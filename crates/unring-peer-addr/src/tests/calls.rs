@@ -105,7 +105,7 @@ async fn records_flow_both_ways_and_go_on_after_half_close() {
     let server = Server::start(node, ServerConfig::new());
     let resume = Some(Position { epoch: 6, version: 3 });
     let open = OutboundOpen { caller_record: Some(record(2, 4)), resume };
-    let update = OutboundUpdate { caller_record: None, records: vec![record(3, 9)] };
+    let update = OutboundUpdate { caller_record: None, records: vec![record(3, 9)], version: 12 };
     let updates = stream::iter([update.clone(), update]);
     let batches = client(&server).await.watch_peers(open, updates, LIMIT).await.unwrap();
     let batches: Vec<_> = batches.take(4).map(Result::unwrap).collect().await;
@@ -120,7 +120,11 @@ async fn records_flow_both_ways_and_go_on_after_half_close() {
     assert_eq!(open.caller_record.unwrap().seq(), 4);
     let updates = server.node.updates.lock().unwrap();
     assert_eq!(updates.len(), 2);
-    assert!(updates.iter().all(|one| one.records[0].seq() == 9 && one.refused == 0));
+    assert!(
+        updates
+            .iter()
+            .all(|one| one.records[0].seq() == 9 && one.refused == 0 && one.version == 12)
+    );
 }
 
 #[tokio::test]

@@ -92,7 +92,7 @@ impl Node {
     fn batch(&self, version: u64) -> WatchBatch {
         let records = self.records.clone();
         let position = Position { epoch: 7, version };
-        let batch = Batch { records, snapshot_complete: true, position };
+        let batch = Batch { records, snapshot_complete: true, position, ..Batch::default() };
         WatchBatch { batch, responder: peer(1) }
     }
 }
@@ -141,14 +141,18 @@ impl Handler for Node {
         if let Some(refusal) = self.refuse {
             return Err(refusal());
         }
-        let (first, last) = (self.batch(1), WatchBatch { records: vec![], ..self.batch(0) });
+        let first = self.batch(1);
+        let empty = |version| {
+            let position = Position { epoch: 7, version };
+            let batch = Batch { snapshot_complete: true, position, ..Batch::default() };
+            WatchBatch { batch, responder: peer(1) }
+        };
         let seen = Arc::clone(&self.updates);
-        let each = last.clone();
         let echoes = updates.enumerate().map(move |(index, update)| {
             seen.lock().unwrap().push(update);
-            WatchBatch { version: index as u64 + 2, ..each.clone() }
+            empty(index as u64 + 2)
         });
-        let last = WatchBatch { version: AFTER_THE_LAST_UPDATE, ..last };
+        let last = empty(AFTER_THE_LAST_UPDATE);
         let batches = stream::iter([first]).chain(echoes).chain(stream::iter([last])).map(Ok);
         Ok(batches.chain(stream::pending()).boxed())
     }
