@@ -103,6 +103,9 @@ pub enum StreamEnd {
         /// Changes that wait, our own record among them.
         behind: usize,
     },
+    /// Nothing was heard of the other end for [`STREAM_TIMEOUT`](crate::config::STREAM_TIMEOUT). The connection below is
+    /// not to be used again.
+    Silent,
 }
 
 /// Something an operator should hear.

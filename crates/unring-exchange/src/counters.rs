@@ -38,6 +38,10 @@ pub struct Counters {
     pub streams_resumed: u64,
     /// Streams ended because the other end did not read.
     pub slow_consumers: u64,
+    /// Streams ended because nothing was heard on them for [`STREAM_TIMEOUT`](crate::config::STREAM_TIMEOUT).
+    pub silent_streams: u64,
+    /// Heartbeats sent: messages without a record.
+    pub heartbeats: u64,
     /// Records kept, new or newer.
     pub records_kept: u64,
     /// Records that brought nothing new.

@@ -7,7 +7,10 @@ use unring_peer::{PeerId, SignedRecord, UnverifiedRecord};
 
 use crate::batch::Batch;
 use crate::book::{Book, Change, Introducer};
-use crate::config::{MAX_PUSH_BYTES, MAX_PUSH_RECORDS, SLOW_CONSUMER_AFTER, UPSTREAM_HOLD};
+use crate::config::{
+    HEARTBEAT_INTERVAL, MAX_PUSH_BYTES, MAX_PUSH_RECORDS, SLOW_CONSUMER_AFTER, STREAM_TIMEOUT,
+    UPSTREAM_HOLD,
+};
 use crate::upstream::{Resume, UpstreamId};
 
 /// Names one stream in this process.
@@ -52,6 +55,10 @@ pub(crate) struct Stream {
     pub(crate) ready: bool,
     /// The batch that was handed over and that nobody has taken yet. Nothing else is sent meanwhile.
     unread: Option<Unread>,
+    last_sent: Duration,
+    last_heard: Duration,
+    /// The other end sends heartbeats: it is an upstream, or a node and not a tool.
+    beats: bool,
 }
 
 /// A batch on its way out.
@@ -86,7 +93,7 @@ impl Flush {
 }
 
 impl Stream {
-    pub(crate) fn new(side: Side, peer: Option<PeerId>, own_sent: u64) -> Self {
+    pub(crate) fn new(now: Duration, side: Side, peer: Option<PeerId>, own_sent: u64) -> Self {
         Self {
             side,
             peer,
@@ -101,6 +108,9 @@ impl Stream {
             flush_at: None,
             ready: side == Side::Serving,
             unread: None,
+            last_sent: now,
+            last_heard: now,
+            beats: side != Side::Serving,
         }
     }
 
@@ -128,9 +138,20 @@ impl Stream {
         *has = (*has).max(batch.received.min(self.sent_version));
     }
 
+    /// The other end is there.
+    pub(crate) fn is_heard(&mut self, now: Duration) {
+        self.last_heard = now;
+    }
+
+    /// When the other end is taken for dead; never for a tool, which has nothing to say.
+    pub(crate) fn silent_at(&self) -> Option<Duration> {
+        self.beats.then(|| self.last_heard + STREAM_TIMEOUT)
+    }
+
     /// We have all that the other end had at this version of its book; 0 says nothing.
     pub(crate) fn has_heard(&mut self, version: u64) {
         self.heard = self.heard.max(version);
+        self.beats |= version > 0;
     }
 
     /// Version of the other end's book up to which we have its records.
@@ -183,8 +204,16 @@ impl Stream {
 
     /// When there is something to do: to send, or to give up on an end that does not read.
     pub(crate) fn due(&self) -> Option<Duration> {
-        let due = self.flush_at.filter(|_| self.ready)?;
+        if !self.ready {
+            return None;
+        }
+        let due = self.flush_at.map_or(self.beat_at(), |at| at.min(self.beat_at()));
         Some(self.unread.map_or(due, |unread| due.max(unread.since + SLOW_CONSUMER_AFTER)))
+    }
+
+    /// When the other end is told that we are there, if there is nothing else to say.
+    fn beat_at(&self) -> Duration {
+        self.last_sent + HEARTBEAT_INTERVAL
     }
 
     /// The batch that nobody has taken yet.
@@ -263,9 +292,10 @@ impl Stream {
         flush.resumed = self.resumed && !self.snapshot_sent;
         flush.completes_snapshot = self.flush_at.is_none() && !self.snapshot_sent;
         self.snapshot_sent |= flush.completes_snapshot;
-        let says_something =
-            !flush.records.is_empty() || flush.completes_snapshot && self.side == Side::Serving;
+        let first_word = flush.completes_snapshot && self.side == Side::Serving;
+        let says_something = !flush.records.is_empty() || first_word || now >= self.beat_at();
         says_something.then(|| {
+            self.last_sent = now;
             self.unread = Some(Unread { since: now, bytes: flush.bytes });
             flush
         })

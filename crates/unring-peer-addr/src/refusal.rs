@@ -59,6 +59,16 @@ pub enum Refusal {
         /// When opening it again is worth it.
         retry_after: Duration,
     },
+    /// The caller sent heartbeats on its stream, and then none.
+    #[error(
+        "nothing came on the stream for {after:?}, so it is closed: open it again in {retry_after:?}"
+    )]
+    SilentCaller {
+        /// For how long.
+        after: Duration,
+        /// When opening it again is worth it.
+        retry_after: Duration,
+    },
     /// The server is being stopped.
     #[error("this node is shutting down: ask another, or again in {retry_after:?}")]
     Draining {

@@ -54,6 +54,7 @@ impl Refusal {
             Self::TooManyStreams { .. } => (Code::ResourceExhausted, "TOO_MANY_STREAMS"),
             // The stream as a whole has to be opened again, which is what ABORTED says.
             Self::SlowConsumer { .. } => (Code::Aborted, "SLOW_CONSUMER"),
+            Self::SilentCaller { .. } => (Code::Aborted, "SILENT_CALLER"),
             Self::Draining { .. } => (Code::Unavailable, "DRAINING"),
             Self::DeadlineExceeded { .. } => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
         }
@@ -65,6 +66,7 @@ impl Refusal {
             | Self::Busy { retry_after, .. }
             | Self::TooManyStreams { retry_after, .. }
             | Self::SlowConsumer { retry_after, .. }
+            | Self::SilentCaller { retry_after, .. }
             | Self::Draining { retry_after } => Some(*retry_after),
             Self::Trace(_)
             | Self::Message(_)
@@ -83,6 +85,7 @@ impl Refusal {
                 &[("limit", limit.to_string())]
             }
             Self::SlowConsumer { behind, .. } => &[("behind", behind.to_string())],
+            Self::SilentCaller { after, .. } => &[("after_ms", after.as_millis().to_string())],
             Self::DeadlineExceeded { budget } => &[("budget_ms", budget.as_millis().to_string())],
             Self::Message(error) => &[("field", error.field().to_owned())],
             Self::Trace(_) | Self::Unauthenticated(_) | Self::Draining { .. } => &[],

@@ -145,6 +145,9 @@ impl<V: Verifier + Clone> World<V> {
         // The connection below is closed with it: the next one may lead elsewhere.
         let node = end.party.node;
         if let Some(other) = self.streams.remove(&end) {
+            if self.faults.is_stalled(node, other.party.node) {
+                return;
+            }
             self.streams.remove(&other);
             self.connections.retain(|(from, _), to| *from != node || *to != other.party);
             self.send(Message::StreamClosed { to: other });
@@ -153,7 +156,10 @@ impl<V: Verifier + Clone> World<V> {
 
     fn push(&mut self, from: End, batch: Batch<SignedRecord>) {
         let Some(to) = self.streams.get(&from).copied() else { return };
-        self.traffic.count_push(from, &batch.records);
+        self.traffic.count_push(from, &batch);
+        if self.faults.is_stalled(from.party.node, to.party.node) {
+            return;
+        }
         if self.faults.is_lost() {
             self.break_stream(from);
         } else {
@@ -195,6 +201,7 @@ impl<V: Verifier + Clone> World<V> {
             world.nodes[to.node].engine.is_some()
                 && world.nodes[to.node].life == to.life
                 && !world.faults.are_cut(id, to.node)
+                && !world.faults.is_stalled(id, to.node)
         };
         let known = self.connections.get(&(id, upstream)).copied();
         if let Some(to) = known.filter(|to| !fresh && reachable(self, *to)) {

@@ -18,13 +18,16 @@ pub struct Faults {
     pub jitter: Duration,
     /// Pairs of nodes that cannot reach each other, each in ascending order.
     pub(crate) cut: BTreeSet<(NodeId, NodeId)>,
+    /// Pairs of nodes between which nothing arrives any more, and nobody is told.
+    pub(crate) stalled: BTreeSet<(NodeId, NodeId)>,
     rng: StdRng,
 }
 
 impl Faults {
     pub(crate) fn none() -> Self {
-        let (loss, jitter, cut) = (0.0, Duration::ZERO, BTreeSet::new());
-        Self { loss, jitter, cut, rng: StdRng::seed_from_u64(0) }
+        let (loss, jitter) = (0.0, Duration::ZERO);
+        let (cut, stalled) = (BTreeSet::new(), BTreeSet::new());
+        Self { loss, jitter, cut, stalled, rng: StdRng::seed_from_u64(0) }
     }
 
     /// Draws from another seed.
@@ -38,6 +41,10 @@ impl Faults {
 
     pub(crate) fn delay(&mut self) -> Duration {
         if self.jitter.is_zero() { Duration::ZERO } else { self.jitter.mul_f64(self.rng.random()) }
+    }
+
+    pub(crate) fn is_stalled(&self, a: NodeId, b: NodeId) -> bool {
+        self.stalled.contains(&(a.min(b), a.max(b)))
     }
 
     pub(crate) fn are_cut(&self, a: NodeId, b: NodeId) -> bool {

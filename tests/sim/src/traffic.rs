@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use unring_exchange::Scope;
+use unring_exchange::{Batch, Scope};
 use unring_peer::{PeerId, SignedRecord};
 
 use crate::message::End;
@@ -16,8 +16,10 @@ pub struct Traffic {
     pub local: u64,
     /// Streams that nodes tried to open.
     pub streams: u64,
-    /// Messages with records on streams.
+    /// Messages on streams, heartbeats left out.
     pub pushes: u64,
+    /// Messages on streams that say nothing but that their sender is there.
+    pub heartbeats: u64,
     /// How often each version of a record was sent on a stream.
     pub records: BTreeMap<(PeerId, u64), u64>,
     /// Versions that were sent twice in one direction of one stream: a proof that this never happens, while it is 0.
@@ -35,9 +37,13 @@ impl Traffic {
         }
     }
 
-    pub(crate) fn count_push(&mut self, from: End, records: &[SignedRecord]) {
-        self.pushes += 1;
-        for record in records.iter().map(SignedRecord::record) {
+    pub(crate) fn count_push(&mut self, from: End, batch: &Batch<SignedRecord>) {
+        if batch.records.is_empty() && !batch.snapshot_complete {
+            self.heartbeats += 1;
+        } else {
+            self.pushes += 1;
+        }
+        for record in batch.records.iter().map(SignedRecord::record) {
             self.repeated += u64::from(!self.said.insert((from, record.peer_id, record.seq)));
             *self.records.entry((record.peer_id, record.seq)).or_default() += 1;
         }

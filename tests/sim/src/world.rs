@@ -167,9 +167,21 @@ impl<V: Verifier + Clone> World<V> {
         self.break_connections(|node, other| (node, other) == (a, b) || (node, other) == (b, a));
     }
 
+    /// Has everything between two nodes vanish, with no word to either: each has to find out. Meant to outlast the streams
+    /// between them; what vanished on one that lives on is not sent again.
+    pub fn stall(&mut self, a: NodeId, b: NodeId) {
+        self.faults.stalled.insert((a.min(b), a.max(b)));
+    }
+
+    /// Breaks every connection at once; all nodes run on.
+    pub fn break_all(&mut self) {
+        self.break_connections(|_, _| true);
+    }
+
     /// Lets all nodes reach each other again, and nothing be lost.
     pub fn heal(&mut self) {
         self.faults.cut.clear();
+        self.faults.stalled.clear();
         self.faults.loss = 0.0;
         self.faults.jitter = Duration::ZERO;
     }

@@ -71,13 +71,14 @@ fn assert_quiet(world: &mut World<Trusting>, case: &str) {
     let on_ring = world.true_rings().iter().map(BTreeSet::len).sum::<usize>() > 0;
     let probes = if on_ring { 3 * joins } else { 0 };
     assert!(world.traffic.local <= probes, "{case}: {} probes", world.traffic.local);
-    // Between the renewals nothing at all but those probes.
+    // Between the renewals nothing at all but those probes, and four heartbeats a minute from each end of a join.
     world.run_for(Duration::from_secs(60));
     world.traffic = Default::default();
     world.run_for(Duration::from_secs(7 * 60));
     assert_eq!((world.traffic.pushes, world.traffic.recursive), (0, 0), "{case}");
-    let timers = world.traffic.timers;
-    assert!(timers <= nodes * 4 + world.traffic.local * 2, "{case}: {timers} timers");
+    let (timers, beats) = (world.traffic.timers, world.traffic.heartbeats);
+    assert!(beats <= 2 * joins * 7 * 4, "{case}: {beats} heartbeats");
+    assert!(timers <= nodes * 4 + world.traffic.local * 2 + beats, "{case}: {timers} timers");
 }
 
 fn check(shape: Shape, nodes: usize) {

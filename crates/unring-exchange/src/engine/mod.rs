@@ -165,6 +165,12 @@ impl<V: Verifier> Engine<V> {
         self.identity.peer_id()
     }
 
+    /// Names this life of the node, drawn at random: versions of its book mean nothing in another one.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Takes the actions that events have left, in their order.
     #[must_use]
     pub fn take_actions(&mut self) -> Vec<Action> {

@@ -23,7 +23,7 @@ impl<V: Verifier> Engine<V> {
     }
 
     pub(crate) fn flush_streams(&mut self, now: Now) {
-        let mut slow = Vec::new();
+        let (mut slow, mut waiting) = (Vec::new(), false);
         let own = self.own.news();
         for (id, stream) in &mut self.streams {
             if stream.due().is_none_or(|due| due > now.mono) {
@@ -35,6 +35,7 @@ impl<V: Verifier> Engine<V> {
             }
             if self.unread_bytes >= MAX_UNREAD_BYTES {
                 stream.put_off_flush(now.mono + UNREAD_RETRY);
+                waiting = true;
                 continue;
             }
             let Some(flush) = stream.flush(now.mono, *id, &self.book, own) else { continue };
@@ -43,10 +44,11 @@ impl<V: Verifier> Engine<V> {
             let position = Position { epoch: self.epoch, version: stream.sent_version() };
             let Flush { records, completes_snapshot: snapshot_complete, resumed, .. } = flush;
             let received = stream.heard();
+            self.counters.heartbeats += u64::from(records.is_empty() && !snapshot_complete);
             let batch = Batch { records, snapshot_complete, resumed, position, received };
             self.actions.push(Action::Push { stream: *id, batch });
         }
-        if self.unread_bytes >= MAX_UNREAD_BYTES {
+        if waiting {
             slow.extend(self.longest_unread(now.mono));
         }
         for id in slow {

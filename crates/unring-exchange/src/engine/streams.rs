@@ -9,6 +9,7 @@ use crate::batch::{Batch, Position};
 use crate::book::Introducer;
 use crate::config::{
     MAX_ANONYMOUS_STREAMS, MAX_STREAMS, MAX_STREAMS_PER_CALLER, PROBE_AGAIN, PROBE_INTERVAL,
+    STREAM_TIMEOUT,
 };
 use crate::engine::{Engine, Now};
 use crate::stream::{Side, Stream, StreamId};
@@ -56,7 +57,7 @@ impl<V: Verifier> Engine<V> {
             self.end_stream(now, oldest, StreamEnd::Unwanted);
         }
         let id = StreamId(self.next_id());
-        let mut stream = Stream::new(Side::Serving, caller, 0);
+        let mut stream = Stream::new(now.mono, Side::Serving, caller, 0);
         stream.schedule(now.mono);
         if let Some(Position { version, .. }) = resume.filter(|resume| resume.epoch == self.epoch) {
             let all = !self.book.can_resume_after(version);
@@ -93,7 +94,7 @@ impl<V: Verifier> Engine<V> {
         }
         state.stream_opened(now.mono, id);
         // What it was sent is the record that the request to open it held; a newer one follows with the first flush.
-        let stream = Stream::new(Side::Watching(upstream), Some(peer), state.offered_seq);
+        let stream = Stream::new(now.mono, Side::Watching(upstream), Some(peer), state.offered_seq);
         self.streams.insert(id, stream);
     }
 
@@ -108,6 +109,7 @@ impl<V: Verifier> Engine<V> {
     ) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let introducer = Introducer { peer: stream.peer, stream: Some(id) };
+        stream.is_heard(now.mono);
         if let Side::Watching(upstream) = stream.side {
             let last = self.upstreams.get(&upstream).and_then(|upstream| upstream.resume);
             stream.upstream_spoke(&batch, last);
@@ -154,10 +156,21 @@ impl<V: Verifier> Engine<V> {
         let failure = match end {
             StreamEnd::Unwanted => return,
             StreamEnd::SlowConsumer { .. } => CallFailure::new("it does not read what it is sent"),
+            StreamEnd::Silent => CallFailure::new(format!("nothing heard for {STREAM_TIMEOUT:?}")),
         };
         let hurried = self.is_hurried(now);
         if let Some(state) = self.upstreams.get_mut(&upstream) {
             state.stream_lost(now.mono, &failure, hurried, &mut self.rng);
+        }
+    }
+
+    /// Ends the streams whose other end is taken for dead.
+    pub(crate) fn end_silent_streams(&mut self, now: Now) {
+        let is_silent = |stream: &Stream| stream.silent_at().is_some_and(|at| at <= now.mono);
+        let silent = self.streams.iter().filter(|(_, stream)| is_silent(stream));
+        for id in silent.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.counters.silent_streams += 1;
+            self.end_stream(now, id, StreamEnd::Silent);
         }
     }
 

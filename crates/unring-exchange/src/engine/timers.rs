@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::engine::{Engine, Now};
-use crate::stream::Stream;
 use crate::upstream::Link;
 use crate::verifier::Verifier;
 
@@ -28,6 +27,7 @@ impl<V: Verifier> Engine<V> {
         if self.refreshes() {
             self.refresh_upstreams(now);
         }
+        self.end_silent_streams(now);
         self.flush_streams(now);
     }
 
@@ -35,7 +35,8 @@ impl<V: Verifier> Engine<V> {
     #[must_use]
     pub fn next_timer(&self, now: Now) -> Option<Duration> {
         let pending = self.pending.values().map(|pending| pending.answer_at);
-        let streams = self.streams.values().filter_map(Stream::due);
+        let streams = self.streams.values();
+        let streams = streams.flat_map(|stream| [stream.due(), stream.silent_at()]).flatten();
         // A signed time comes due when the wall clock gets there; a step of that clock is noticed at the next event.
         let expiry = self.book.next_expiry().map(|at| now.mono + at.saturating_since(now.unix));
         let detector = self.detector.next_wake();

@@ -142,6 +142,12 @@ impl<V: Verifier> Engine<V> {
         self.streams.len()
     }
 
+    /// Something was heard on every stream just now.
+    #[cfg(test)]
+    pub(crate) fn all_are_heard(&mut self, now: Now) {
+        self.streams.values_mut().for_each(|stream| stream.is_heard(now.mono));
+    }
+
     pub(crate) fn remember_recent(&mut self, origin: PeerId, request_id: RequestId, sent: usize) {
         if self.recent.len() >= RECENT_REQUESTS {
             self.recent.pop_front();

@@ -3,10 +3,12 @@
 mod answers;
 mod book;
 mod deadlines;
+mod heartbeats;
 mod looks;
 mod own_record;
 mod records;
 mod restore;
+mod resume;
 mod rings;
 mod slots;
 mod slow_readers;

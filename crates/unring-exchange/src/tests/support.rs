@@ -60,6 +60,8 @@ pub(super) struct Harness {
     /// Taken from the engine and not yet shown to the test.
     kept: Vec<Action>,
     signed: u64,
+    /// Whether the other ends of streams send no heartbeats.
+    pub(super) silence: bool,
     /// Streams whose other end does not take what is pushed.
     pub(super) stalled: BTreeSet<StreamId>,
 }
@@ -96,6 +98,7 @@ impl Harness {
             disk_hangs: false,
             kept: Vec::new(),
             signed: 0,
+            silence: false,
             stalled: BTreeSet::new(),
         };
         let _start = harness.actions();
@@ -177,6 +180,9 @@ impl Harness {
             let due = self.engine.next_timer(self.now).filter(|due| *due <= end);
             let Some(due) = due else { break };
             self.skip(due.saturating_sub(self.now.mono));
+            if !self.silence {
+                self.engine.all_are_heard(self.now);
+            }
             self.engine.on_timer(self.now);
             actions.extend(self.actions());
         }

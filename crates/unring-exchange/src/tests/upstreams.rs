@@ -25,6 +25,7 @@ fn attempts(
     let mut times = Vec::new();
     while let Some(due) = node.engine.next_timer(node.now).filter(|due| *due <= stop) {
         node.skip(due.saturating_sub(node.now.mono));
+        node.engine.all_are_heard(node.now);
         node.engine.on_timer(node.now);
         for (stream, _) in opened(&node.actions()) {
             times.push(node.now.mono);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use unring_cycle_detector::Voice;
+use unring_exchange::config::STREAM_TIMEOUT;
 use unring_exchange::{Action, Batch, Notice, StreamEnd};
 use unring_peer_addr::{OutboundOpen, OutboundUpdate, Refusal, WatchBatch};
 
@@ -42,7 +43,12 @@ impl Exchange {
                 if let Some(serving) = state.serving.remove(&stream) {
                     *serving.last_word.lock() = last_word(end);
                 }
-                state.watching.remove(&stream);
+                let watching = state.watching.remove(&stream);
+                if let Some(url) = watching.and_then(|end| end.url)
+                    && end != StreamEnd::Unwanted
+                {
+                    self.0.clients.forget(&url);
+                }
             }
             // Each end has room for the one push that is on its way. Where there is nobody to take it, its stream is
             // about to be reported as closed.
@@ -82,6 +88,9 @@ fn last_word(end: StreamEnd) -> Option<Refusal> {
         StreamEnd::Unwanted => None,
         StreamEnd::SlowConsumer { behind } => {
             Some(Refusal::SlowConsumer { behind, retry_after: COME_BACK })
+        }
+        StreamEnd::Silent => {
+            Some(Refusal::SilentCaller { after: STREAM_TIMEOUT, retry_after: COME_BACK })
         }
     }
 }

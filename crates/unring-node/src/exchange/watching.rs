@@ -16,6 +16,8 @@ use super::{Exchange, State};
 pub(super) struct WatchingEnd {
     /// Room for the one push that is on its way.
     pub(super) updates: mpsc::Sender<OutboundUpdate>,
+    /// Where it leads.
+    pub(super) url: Option<GrpcUrl>,
     _open: DropGuard,
 }
 
@@ -33,7 +35,8 @@ impl Exchange {
             .and_then(|address| address.parse::<GrpcUrl>().ok());
         let (updates, queued) = mpsc::channel(1);
         let closed = self.0.stop.child_token();
-        state.watching.insert(stream, WatchingEnd { updates, _open: closed.clone().drop_guard() });
+        let _open = closed.clone().drop_guard();
+        state.watching.insert(stream, WatchingEnd { updates, url: url.clone(), _open });
         let exchange = self.clone();
         let task = async move {
             let watched = exchange.watch(stream, url, open, queued);
