@@ -5,8 +5,10 @@ use crate::sync::{AtomicU64, Ordering};
 
 const ONE: u64 = 1 << 32;
 
-/// Entries in memory: the total in the upper half, newcomers' in the lower.
+/// Entries in memory: the total in the upper half, newcomers' in the lower. Alone on its pair of cache lines: every new entry
+/// writes it, and what lies beside it in the store is read by every call.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub(crate) struct Occupancy(AtomicU64);
 
 /// A limit that left no room.
@@ -55,9 +57,23 @@ impl Occupancy {
         }
     }
 
-    /// Gives back the place of an entry that was removed.
-    pub(crate) fn release(&self, standing: Standing) {
-        self.0.fetch_sub(weight(standing), Ordering::Relaxed);
+    /// Gives back the places of entries that were removed.
+    pub(crate) fn release(&self, gone: Gone) {
+        self.0.fetch_sub(gone.0, Ordering::Relaxed);
+    }
+}
+
+/// Places of removed entries that are yet to be given back.
+#[derive(Debug, Default)]
+pub(crate) struct Gone(u64);
+
+impl Gone {
+    pub(crate) fn add(&mut self, standing: Standing) {
+        self.0 += weight(standing);
+    }
+
+    pub(crate) fn total(&self) -> u32 {
+        split(self.0).0
     }
 }
 

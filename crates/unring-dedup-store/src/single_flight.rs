@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::task::{Context, Poll};
 
 use crate::flight::{Flight, Turn};
-use crate::sync::{Arc, AtomicUsize, DashMap, Entry, Ordering};
+use crate::sync::{self, Arc, AtomicUsize, DashMap, Entry, Ordering};
 
 /// Makes concurrent outbound calls for one key into one call, whose result all get. For look-ups that a process starts
 /// **for itself**.
@@ -101,7 +101,7 @@ impl<K: Hash + Eq + Clone, V: Clone> SingleFlight<K, V> {
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher + Clone> SingleFlight<K, V, S> {
     /// Nothing in flight, with a hasher of the caller's choice.
     pub fn with_hasher(limits: FlightLimits, hasher: S) -> Self {
-        Self { flights: DashMap::with_hasher(hasher), keys: AtomicUsize::new(0), limits }
+        Self { flights: sync::map(hasher), keys: AtomicUsize::new(0), limits }
     }
 
     /// The result of `work`, or of the same work that another call has in flight already.

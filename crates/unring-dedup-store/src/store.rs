@@ -16,10 +16,13 @@ use std::time::Duration;
 use crate::account::Account;
 use crate::config::{Config, MAX_CAPACITY};
 use crate::generation::{Generation, Stamp, nanos};
-use crate::occupancy::{Limits, NoRoom, Occupancy};
+use crate::occupancy::{Gone, Limits, NoRoom, Occupancy};
 use crate::outcome::{Outcome, Standing};
-use crate::sync::{AtomicU64, DashMap, Entry, Ordering};
+use crate::sync::{self, AtomicU64, DashMap, Entry, Ordering};
 use crate::timestamp::Timestamp;
+
+/// Places that a purge gives back at a time: a thread that finds the store full meanwhile is refused for want of at most these.
+const PURGE_BATCH: u32 = 64;
 
 /// The exact set of the keys seen in the last `T..2T`. See the [crate] for what it promises.
 ///
@@ -66,8 +69,8 @@ impl<K: Hash + Eq, I: Hash + Eq, C: Timestamp, S: BuildHasher + Clone> DedupStor
         let capacity = config.capacity.get().min(MAX_CAPACITY);
         let newcomers = capacity.saturating_sub(config.reserved_for_known);
         Self {
-            seen: DashMap::with_hasher(hasher.clone()),
-            accounts: DashMap::with_hasher(hasher),
+            seen: sync::map(hasher.clone()),
+            accounts: sync::map(hasher),
             epoch,
             occupancy: Occupancy::default(),
             start: AtomicU64::new(0),
@@ -215,16 +218,22 @@ impl<K: Hash + Eq, I: Hash + Eq, C: Timestamp, S: BuildHasher + Clone> DedupStor
             account.advance(generation);
             account.held() > 0
         });
-        let mut removed = 0;
+        let (mut removed, mut gone) = (0, Gone::default());
         self.seen.retain(|_, stamp| {
             let keep = generation.remembers(*stamp);
             if !keep {
-                // Given back one by one, so that others get in meanwhile; the map removes the entry right after.
-                self.occupancy.release(stamp.standing());
+                // The map has removed all but this one: their places are given back while others wait for them, in batches
+                // because each costs an atomic operation that other threads compete for.
+                if gone.total() >= PURGE_BATCH {
+                    self.occupancy.release(std::mem::take(&mut gone));
+                }
+                gone.add(stamp.standing());
                 removed += 1;
             }
             keep
         });
+        self.occupancy.release(gone);
+        sync::make_room(&self.seen);
         self.evicted.fetch_add(removed, Ordering::Relaxed);
         usize::try_from(removed).unwrap_or(usize::MAX)
     }
@@ -249,14 +258,13 @@ impl<K: Hash + Eq, I: Hash + Eq, C: Timestamp, S: BuildHasher + Clone> DedupStor
         self.evicted.load(Ordering::Relaxed)
     }
 
-    /// Bytes of the tables, estimated from their capacity: an entry and one control byte a bucket, 8 buckets for 7 entries.
-    /// What keys and introducers own on the heap is not counted.
+    /// Bytes of the tables: the slots of both times an entry and one control byte, and what the shards themselves take. What
+    /// keys and introducers own on the heap is not counted. Locks one shard at a time.
     pub fn memory_estimate(&self) -> usize {
-        let table = |capacity: usize, entry: usize| {
-            (capacity.saturating_mul(8) / 7).saturating_mul(entry + 1)
-        };
-        table(self.seen.capacity(), size_of::<(K, Stamp)>())
-            .saturating_add(table(self.accounts.capacity(), size_of::<(I, Account)>()))
+        let table = |slots: usize, entry: usize| slots.saturating_mul(entry + 1);
+        table(sync::slots(&self.seen), size_of::<(K, Stamp)>())
+            .saturating_add(table(sync::slots(&self.accounts), size_of::<(I, Account)>()))
+            .saturating_add(2 * sync::EMPTY_MAP_BYTES)
     }
 
     /// Starts the generation at `now` as a thread does that sleeps before it purges.

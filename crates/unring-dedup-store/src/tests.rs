@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::account::Account;
 use crate::generation::Generation;
+use crate::sync::EMPTY_MAP_BYTES;
 use crate::{Config, DedupStore, Outcome, Standing};
 use Standing::{Known, Newcomer};
 
@@ -229,7 +230,21 @@ fn memory_of_a_flood_is_given_back() {
     assert_eq!(store.rotate(at(120)), 50_000);
     assert!(store.is_empty());
     store.shrink();
-    assert!(store.memory_estimate() < flooded / 100, "{} bytes", store.memory_estimate());
+    assert!(store.memory_estimate() <= 2 * EMPTY_MAP_BYTES, "{} bytes", store.memory_estimate());
+}
+
+#[test]
+fn tables_of_a_steady_load_do_not_grow() {
+    // 40 generations of 20 000 entries, 2 of which are held at a time, in slots for 57 344.
+    let store = store(50_000, 50_000, 0);
+    let mut slots = Vec::new();
+    for key in 0..800_000 {
+        assert_eq!(store.check_and_insert(key, 0, Known, at(key * 60 / 20_000)), Outcome::New);
+        if key % 20_000 == 19_999 && key > 20_000 {
+            slots.push(store.memory_estimate() / size_of::<(u64, u64)>());
+        }
+    }
+    assert!(slots.iter().all(|held| *held <= 90_000), "{slots:?}");
 }
 
 #[test]

@@ -19,6 +19,23 @@ pub(crate) struct DashMap<K, V, S> {
     hasher: S,
 }
 
+pub(crate) const EMPTY_MAP_BYTES: usize = 0;
+
+pub(crate) fn map<K: Hash + Eq, V, S: BuildHasher + Clone>(hasher: S) -> DashMap<K, V, S> {
+    DashMap::with_hasher(hasher)
+}
+
+pub(crate) fn slots<K: Hash + Eq, V, S: BuildHasher + Clone>(map: &DashMap<K, V, S>) -> usize {
+    map.shards.iter().map(|shard| read(shard).capacity()).sum()
+}
+
+/// Nothing to do but to visit each shard.
+pub(crate) fn make_room<K: Hash + Eq, V, S: BuildHasher + Clone>(map: &DashMap<K, V, S>) {
+    for shard in &map.shards {
+        drop(write(shard));
+    }
+}
+
 pub(crate) enum Entry<'a, K, V, S> {
     Occupied(OccupiedEntry<'a, K, V, S>),
     Vacant(VacantEntry<'a, K, V, S>),
@@ -76,10 +93,6 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> DashMap<K, V, S> {
 
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| read(shard).len()).sum()
-    }
-
-    pub(crate) fn capacity(&self) -> usize {
-        self.shards.iter().map(|shard| read(shard).capacity()).sum()
     }
 
     pub(crate) fn shrink_to_fit(&self) {
