@@ -5,6 +5,7 @@
 mod binary;
 mod caller;
 mod cluster;
+mod fake_peers;
 mod log;
 mod node;
 mod ports;
@@ -14,6 +15,7 @@ mod wait;
 
 pub use self::caller::{Caller, ask};
 pub use self::cluster::Cluster;
+pub use self::fake_peers::FakePeers;
 pub use self::log::Line;
 pub use self::node::Node;
 pub use self::proxy::Proxy;

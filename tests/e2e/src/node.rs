@@ -67,6 +67,12 @@ impl Node {
         entry.as_table_mut().unwrap().insert(key.into(), value.into());
     }
 
+    /// Moves its gRPC service to a port of the system's choice that nobody is told of, as of its next start.
+    pub fn hide_grpc(&mut self) {
+        self.set("listen", "grpc", "127.0.0.1:0");
+        self.set("advertise", "grpc", "https://127.0.0.1:1");
+    }
+
     /// Starts its process.
     pub fn start(&mut self) {
         self.process.start().unwrap();

@@ -25,6 +25,8 @@ pub struct Status {
     pub exchange: Exchange,
     /// Its libp2p side.
     pub libp2p: Libp2p,
+    /// Its disk.
+    pub database: Database,
     /// Its CPU.
     pub budget: Budget,
 }
@@ -60,6 +62,8 @@ pub struct Peer {
     pub joins: Vec<Join>,
     /// Whether there is a libp2p connection to it.
     pub connected: bool,
+    /// Whether this version of its record is on disk.
+    pub saved: bool,
 }
 
 /// A join of a node in the book.
@@ -116,6 +120,17 @@ pub struct Recent {
 pub struct Libp2p {
     /// Peer ids with a live connection.
     pub connected_peers: BTreeSet<String>,
+}
+
+/// What is on disk.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Database {
+    /// `open` or `unavailable`.
+    pub state: String,
+    /// Records that came back from disk.
+    pub restored: usize,
+    /// Where the last file is that could not be used.
+    pub set_aside: Option<String>,
 }
 
 /// CPU.
