@@ -1,9 +1,10 @@
-//! Metrics, health and status, in plain HTTP on a runtime of its own: it answers when P2P work does not.
+//! Metrics, health, status and topology, in plain HTTP on a runtime of its own: it answers when P2P work does not.
 
 mod bounded;
 mod database;
 mod metrics;
 mod status;
+mod topology;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,6 +40,7 @@ pub(crate) async fn serve(
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/statusz", get(statusz))
+        .route("/topology", get(topology::topology))
         .with_state(parts);
     let served = async {
         let listener = Bounded::new(TcpListener::from_std(listener)?, MAX_CONNECTIONS);

@@ -73,7 +73,7 @@ pub const KEYS: &[Key] = &[
     key(
         "listen.admin",
         "ADDRESS:PORT",
-        "Where /metrics, /healthz, /readyz and /statusz are served, in plain HTTP [default: 127.0.0.1:5873]",
+        "Where /metrics, /healthz, /readyz, /statusz and /topology are served, in plain HTTP [default: 127.0.0.1:5873]",
     ),
     key(
         "advertise.grpc",

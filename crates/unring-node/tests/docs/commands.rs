@@ -20,6 +20,7 @@ use Runs::{Ci, Nobody, Test};
 const DEV_CLUSTER: Runs = Test("a_good_run_passes_and_prints_nothing_but_its_report");
 const REFLECTION: Runs = Test("health_and_reflection_answer");
 const RINGS: Runs = Test("a_plain_client_gets_rings_and_decoded_records");
+const TOPOLOGY: Runs = Test("the_topology_is_served_in_every_documented_format");
 const HEALTH: Runs = Test("a_node_that_joins_nobody_is_alive_and_ready");
 
 /// Each command line, and who runs it. Programs of the operating system are not listed.
@@ -64,6 +65,10 @@ const COMMANDS: &[(&str, Runs)] = &[
         Test("every_metric_is_documented_and_every_documented_one_is_served"),
     ),
     ("curl http://127.0.0.1:5873/statusz", Test("every_field_of_the_status_page_is_documented")),
+    ("curl http://127.0.0.1:5873/topology", TOPOLOGY),
+    ("curl 'http://127.0.0.1:5873/topology?format=mermaid'", TOPOLOGY),
+    ("curl 'http://127.0.0.1:5873/topology?format=json'", TOPOLOGY),
+    ("curl 'http://127.0.0.1:5873/topology?format=dot' | dot -Tsvg -o joins.svg", TOPOLOGY),
     ("curl http://127.0.0.1:5873/healthz", HEALTH),
     ("curl http://127.0.0.1:5873/readyz", HEALTH),
     (

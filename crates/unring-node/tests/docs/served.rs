@@ -81,6 +81,38 @@ fn no_document_names_a_metric_that_is_not_in_the_reference() {
 }
 
 #[test]
+fn the_topology_is_served_in_every_documented_format() {
+    let text = document("docs/topology.md");
+    let rows = rows(section(&text, "## Formats"));
+    let documented: BTreeSet<_> = rows.iter().flat_map(|row| code_spans(&row[0])).collect();
+    assert_eq!(documented, BTreeSet::from(["text", "dot", "mermaid", "json"]));
+    assert!(get("/topology").ends_with(", this node\n"));
+    assert!(get("/topology?format=text").ends_with(", this node\n"));
+    assert!(get("/topology?format=dot").starts_with("digraph "));
+    assert!(get("/topology?format=mermaid").starts_with("flowchart "));
+    let json: serde_json::Value = serde_json::from_str(&get("/topology?format=json")).unwrap();
+    let fields = |value: &serde_json::Value| -> BTreeSet<String> {
+        value.as_object().unwrap().keys().cloned().collect()
+    };
+    let rows = self::rows(section(&text, "## JSON"));
+    let documented: BTreeSet<_> =
+        rows.iter().flat_map(|row| code_spans(&row[0])).map(str::to_owned).collect();
+    let top = documented.iter().map(|name| name.split('.').next().unwrap().to_owned());
+    assert_eq!(fields(&json), top.collect());
+    for list in ["left_out", "nodes", "joins", "rings"] {
+        let inner = documented.iter().filter_map(|name| name.strip_prefix(&format!("{list}.")));
+        let inner: BTreeSet<_> = inner.map(str::to_owned).collect();
+        let served = json[list].get(0).unwrap_or(&json[list]);
+        // A node that joins nobody has neither joins nor rings to show.
+        if served.is_object() {
+            assert_eq!(fields(served), inner, "{list}");
+        } else {
+            assert!(!inner.is_empty(), "{list}");
+        }
+    }
+}
+
+#[test]
 fn a_node_that_joins_nobody_is_alive_and_ready() {
     assert_eq!((get("/healthz"), get("/readyz")), ("ok\n".to_owned(), "ready\n".to_owned()));
 }
