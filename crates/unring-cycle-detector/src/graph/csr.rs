@@ -1,7 +1,7 @@
 //! Directed graphs on the numbers `0..n`, in compressed sparse rows: all successors in one array, so that a search reads
 //! memory in a row and a graph takes two allocations.
 
-/// For each node its successors, ascending and without repetition. No node is its own successor.
+/// For each node its successors (or what else belongs to a node), ascending and without repetition. No node is its own successor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Csr {
     /// Where the successors of each node begin, and at the end where the last ones end.
@@ -35,6 +35,24 @@ impl Csr {
         self.starts.push(narrow(self.successors.len()));
     }
 
+    /// For each node the positions in `keys` at which it stands.
+    pub(crate) fn grouped(nodes: usize, keys: impl Iterator<Item = usize> + Clone) -> Self {
+        let mut starts = vec![0; nodes + 1];
+        for key in keys.clone() {
+            starts[key + 1] += 1;
+        }
+        for at in 1..starts.len() {
+            starts[at] += starts[at - 1];
+        }
+        let mut next = starts.clone();
+        let mut successors = vec![0; starts[nodes] as usize];
+        for (position, key) in keys.enumerate() {
+            successors[next[key] as usize] = narrow(position);
+            next[key] += 1;
+        }
+        Csr { starts, successors }
+    }
+
     /// How many nodes.
     pub(crate) fn len(&self) -> usize {
         self.starts.len().saturating_sub(1)
@@ -60,23 +78,15 @@ impl Csr {
 
     /// The same edges, turned round.
     pub(crate) fn reversed(&self) -> Csr {
-        let mut starts = vec![0_u32; self.starts.len().max(1)];
-        for &to in &self.successors {
-            starts[to as usize + 1] += 1;
+        let rows = (0..self.len()).map(|node| (narrow(node), self.of(node).len()));
+        let starts: Vec<u32> =
+            rows.flat_map(|(node, edges)| std::iter::repeat_n(node, edges)).collect();
+        let ends = self.successors.iter().map(|&to| to as usize);
+        let mut turned = Csr::grouped(self.len(), ends);
+        for edge in &mut turned.successors {
+            *edge = starts[*edge as usize];
         }
-        for at in 1..starts.len() {
-            starts[at] += starts[at - 1];
-        }
-        let mut next = starts.clone();
-        let mut successors = vec![0; self.successors.len()];
-        for from in 0..self.len() {
-            for &to in self.of(from) {
-                let place = &mut next[to as usize];
-                successors[*place as usize] = narrow(from);
-                *place += 1;
-            }
-        }
-        Csr { starts, successors }
+        turned
     }
 
     /// The part of the graph on `nodes` (ascending), renumbered by position.
