@@ -133,34 +133,52 @@ pub(super) fn parts(nodes: &BTreeSet<u32>, edges: &BTreeSet<(u32, u32)>) -> usiz
 /// The best cuts by trying every order of the members: fewest joins, else the pairs that come first when sorted by
 /// newest (by the oldest join of the pair), from and to.
 pub(super) fn best_cuts(graph: &Graph, members: &[u32]) -> BTreeSet<(u32, u32)> {
-    let mut joins: BTreeMap<(u32, u32), Vec<u64>> = BTreeMap::new();
-    for (from, to) in edges(graph, RingKind::Plain) {
-        if members.contains(&from) && members.contains(&to) {
-            let of_pair = graph[&from].iter().filter(|join| join.targets == BTreeSet::from([to]));
-            joins.insert((from, to), of_pair.map(|join| join.since_unix_ms).collect());
+    /// By newest, from and to; and how many joins it is.
+    type Pair = ((u64, u32, u32), usize);
+    /// How many joins, and which pairs.
+    type Set = (usize, Vec<(u64, u32, u32)>);
+
+    /// Goes on with each node that is left. A pair that points to a node further ahead is cut.
+    fn extend(
+        pairs: &[Pair],
+        left: &BTreeSet<u32>,
+        cut: (usize, BTreeSet<(u64, u32, u32)>),
+        best: &mut Option<Set>,
+    ) {
+        if best.as_ref().is_some_and(|(least, _)| cut.0 > *least) {
+            return;
+        }
+        if left.is_empty() {
+            let cut = (cut.0, cut.1.into_iter().collect());
+            if best.as_ref().is_none_or(|best| cut < *best) {
+                *best = Some(cut);
+            }
+            return;
+        }
+        for &node in left {
+            let mut rest = left.clone();
+            rest.remove(&node);
+            let mut cut = cut.clone();
+            let is_back =
+                |(pair, _): &&Pair| pair.1 != node && pair.2 == node && rest.contains(&pair.1);
+            for (pair, joins) in pairs.iter().filter(is_back) {
+                cut.0 += joins;
+                cut.1.insert(*pair);
+            }
+            extend(pairs, &rest, cut, best);
         }
     }
-    let mut orders = vec![Vec::new()];
-    for &member in members {
-        orders = orders
-            .into_iter()
-            .flat_map(|order: Vec<u32>| {
-                (0..=order.len()).map(move |at| {
-                    let mut longer = order.clone();
-                    longer.insert(at, member);
-                    longer
-                })
-            })
-            .collect();
-    }
-    let place = |order: &[u32], node: u32| order.iter().position(|&other| other == node);
-    let best = orders.iter().map(|order| {
-        let back = joins.iter().filter(|((from, to), _)| place(order, *from) > place(order, *to));
-        let mut back: Vec<_> = back
-            .map(|(&pair, sinces)| (u64::MAX - sinces.iter().min().unwrap(), pair, sinces.len()))
-            .collect();
-        back.sort_unstable();
-        (back.iter().map(|(_, _, count)| count).sum::<usize>(), back)
-    });
-    best.min().unwrap().1.into_iter().map(|(_, pair, _)| pair).collect()
+
+    let pairs: Vec<Pair> = edges(graph, RingKind::Plain)
+        .into_iter()
+        .filter(|(from, to)| members.contains(from) && members.contains(to))
+        .map(|(from, to)| {
+            let joins = graph[&from].iter().filter(|join| join.targets == BTreeSet::from([to]));
+            let oldest = joins.clone().map(|join| join.since_unix_ms).min().unwrap();
+            ((u64::MAX - oldest, from, to), joins.count())
+        })
+        .collect();
+    let mut best = None;
+    extend(&pairs, &members.iter().copied().collect(), (0, BTreeSet::new()), &mut best);
+    best.unwrap().1.into_iter().map(|(_, from, to)| (from, to)).collect()
 }

@@ -14,7 +14,7 @@ use super::{
     brute_force::{self, Expected, Graph},
     parse,
 };
-use crate::{Config, Detector, Join, Ring, RingKind, find_rings};
+use crate::{Config, Detector, Join, JoinGraph, Ring, RingKind, find_rings};
 
 fn graph(text: &str) -> Graph {
     let mut graph = Graph::new();
@@ -67,13 +67,7 @@ fn check_cuts(graph: &Graph, ring: &Ring<u32>) {
                 "{ring:?} of {graph:?}"
             );
             assert!(!brute_force::is_acyclic(&layer, &ring.members, &BTreeSet::new()));
-            if ring.members.len() <= 6 {
-                assert_eq!(
-                    pairs,
-                    brute_force::best_cuts(graph, &ring.members),
-                    "cuts in {graph:?}"
-                );
-            }
+            assert_eq!(pairs, brute_force::best_cuts(graph, &ring.members), "cuts in {graph:?}");
         }
     }
     // All joins that make a pair are named, each once.
@@ -105,21 +99,100 @@ fn check_parts(graph: &Graph, rings: &[Ring<u32>]) {
     assert_eq!(plain_rings, 0, "rings left in {left:?}");
 }
 
-#[test]
-fn every_graph_of_four_nodes() {
+/// All 4096 graphs of four nodes without joins to oneself, with ages that tie, another pattern for each graph.
+fn graphs_of_four_nodes() -> impl Iterator<Item = Graph> {
     let pairs: Vec<(u32, u32)> =
         (0..4).flat_map(|from| (0..4).map(move |to| (from, to))).filter(|(a, b)| a != b).collect();
-    for set in 0_u64..1 << pairs.len() {
+    (0_u64..1 << pairs.len()).map(move |set| {
         let mut graph: Graph = (0..4).map(|node| (node, Vec::new())).collect();
         for (bit, &(from, to)) in pairs.iter().enumerate().filter(|(bit, _)| set & (1 << bit) != 0)
         {
-            // Ages with ties, another pattern for each graph.
             let since_unix_ms = (set * 7 + u64::try_from(bit).unwrap() * 13) % 5;
             let join =
                 Join { address: to.to_string(), targets: BTreeSet::from([to]), since_unix_ms };
             graph.get_mut(&from).unwrap().push(join);
         }
+        graph
+    })
+}
+
+#[test]
+fn every_graph_of_four_nodes() {
+    for graph in graphs_of_four_nodes() {
         check(&graph);
+        check_circuits(&graph);
+    }
+}
+
+/// Nodes 0 to 3 with one address each, which leads to all that the node joins and to a node that joins nobody.
+#[test]
+fn a_ring_of_shared_joins_alone_has_no_cut() {
+    let mut rings_seen = 0;
+    for mut graph in graphs_of_four_nodes() {
+        for joins in graph.values_mut().filter(|joins| !joins.is_empty()) {
+            let mut targets: BTreeSet<u32> =
+                joins.iter().flat_map(|join| join.targets.iter().copied()).collect();
+            targets.insert(9);
+            *joins = vec![Join { address: "vip".into(), targets, since_unix_ms: 0 }];
+        }
+        check(&graph);
+        for ring in find_rings(&graph) {
+            assert_eq!((ring.kind, ring.cuts.len()), (RingKind::Shared, 0), "{graph:?}");
+            rings_seen += 1;
+        }
+    }
+    assert!(rings_seen > 2000, "{rings_seen}");
+}
+
+/// As an operator does who makes the one cut that a warning names, and then sees the next warning.
+#[test]
+fn the_first_cut_made_again_and_again_ends_all_rings_and_leaves_the_cluster_whole() {
+    for graph in graphs_of_four_nodes() {
+        cut_one_by_one(graph);
+    }
+}
+
+fn cut_one_by_one(mut graph: Graph) {
+    let nodes: BTreeSet<u32> = graph.keys().copied().collect();
+    let parts = |graph: &Graph| {
+        let edges = brute_force::edges(graph, RingKind::Shared);
+        let ends = edges.iter().flat_map(|&(from, to)| [from, to]);
+        brute_force::parts(&nodes.iter().copied().chain(ends).collect(), &edges)
+    };
+    let before = parts(&graph);
+    let total: usize = graph.values().map(Vec::len).sum();
+    for _ in 0..=total {
+        let rings = find_rings(&graph);
+        let Some(cut) = rings.iter().find_map(|ring| ring.cuts.first()) else {
+            assert!(rings.iter().all(|ring| ring.kind == RingKind::Shared), "{graph:?}");
+            return;
+        };
+        let joins = graph.get_mut(&cut.from).unwrap();
+        let at = joins.iter().position(|join| {
+            join.address == cut.address && join.targets == BTreeSet::from([cut.to])
+        });
+        joins.remove(at.unwrap());
+        if cut.from != cut.to {
+            assert_eq!(parts(&graph), before, "{cut:?} split {graph:?}");
+        }
+    }
+    panic!("more cuts than joins");
+}
+
+fn check_circuits(graph: &Graph) {
+    let mut joins = JoinGraph::new();
+    for (&node, of_node) in graph {
+        joins.set_joins(node, of_node.clone());
+    }
+    for ring in joins.rings() {
+        let layer = brute_force::edges(graph, ring.kind);
+        let mut expected = brute_force::circuits(&layer, &ring.members);
+        let mut found = joins.circuits(&ring, expected.len());
+        assert!(!found.truncated);
+        assert!(joins.circuits(&ring, expected.len() - 1).truncated, "{graph:?}");
+        found.circuits.sort();
+        expected.sort();
+        assert_eq!(found.circuits, expected, "{graph:?}");
     }
 }
 
@@ -146,6 +219,7 @@ proptest! {
     #[test]
     fn random_graphs(graph in any_graph()) {
         check(&graph);
+        cut_one_by_one(graph);
     }
 
     /// What a ring is called and what is cut does not depend on how nodes are numbered otherwise, only on the ids.
