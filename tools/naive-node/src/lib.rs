@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod address;
+mod client;
+mod limits;
+mod sources;
+mod tls;
+
+pub use address::{InvalidPeerAddress, PeerAddress};
+pub use client::{Call, CallError, Caller};
+pub use limits::{Counters, Limit, Limits};
+pub use sources::{Chain, NodeList, Rule, Source, SourceError};
+pub use tls::{TlsError, TlsFiles};
