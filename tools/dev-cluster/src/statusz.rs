@@ -96,6 +96,8 @@ pub struct Exchange {
     pub served: u64,
     /// Recursive requests sent.
     pub sent: u64,
+    /// Records sent on streams.
+    pub pushes: u64,
     /// Requests that had been forwarded before.
     pub duplicates: u64,
     /// Requests that came back.

@@ -156,7 +156,7 @@ mod tests {
             status: serde_json::from_str(include_str!("statusz/example.json")).unwrap(),
             json: Vec::new(),
         };
-        let usage = Some(Usage { cpu_seconds: 0.0, rss_mib: 17.25 });
+        let usage = Some(Usage { cpu_seconds: 0.0, rss_mib: 17.25, peak_rss_mib: 17.25 });
         let sample = Sample { at: Duration::ZERO, page: Ok(page), usage, exit: None };
         let later = |sample: &Sample| {
             let mut sample = sample.clone();

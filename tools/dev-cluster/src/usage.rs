@@ -9,6 +9,8 @@ pub struct Usage {
     pub cpu_seconds: f64,
     /// Resident memory now, in MiB.
     pub rss_mib: f64,
+    /// The most resident memory that it ever had, in MiB.
+    pub peak_rss_mib: f64,
 }
 
 /// Reads the usage of a process; `None` when it has ended.
@@ -33,11 +35,15 @@ fn parse(stat: &str, status: &str, ticks_per_second: u64) -> Option<Usage> {
     let mut fields = fields.split_ascii_whitespace().skip(14 - 3);
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = rss.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    let mib = |name: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let kib: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kib as f64 / 1024.0)
+    };
     Some(Usage {
         cpu_seconds: (user + system) as f64 / ticks_per_second as f64,
-        rss_mib: kib as f64 / 1024.0,
+        rss_mib: mib("VmRSS:")?,
+        peak_rss_mib: mib("VmHWM:")?,
     })
 }
 
@@ -48,8 +54,11 @@ mod tests {
     #[test]
     fn fields_are_found_behind_a_name_with_spaces() {
         let stat = "7 (un) ring) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 4 0 123 1000 500 18446744073709551615";
-        let status = "Name:\tunring\nVmHWM:\t   9000 kB\nVmRSS:\t   20480 kB\nThreads:\t4\n";
-        assert_eq!(parse(stat, status, 100), Some(Usage { cpu_seconds: 3.0, rss_mib: 20.0 }));
+        let status = "Name:\tunring\nVmHWM:\t   30720 kB\nVmRSS:\t   20480 kB\nThreads:\t4\n";
+        assert_eq!(
+            parse(stat, status, 100),
+            Some(Usage { cpu_seconds: 3.0, rss_mib: 20.0, peak_rss_mib: 30.0 })
+        );
         assert_eq!(parse(stat, "Name:\tzombie\n", 100), None);
         assert_eq!(parse("", status, 100), None);
     }

@@ -194,7 +194,7 @@ mod tests {
         page.status.budget.p2p_cpu_seconds = p2p;
         let recent = Recent { origin: "a".into(), request_id: "1".into(), sent: 2 };
         page.status.exchange.recent.push(recent);
-        let usage = Some(Usage { cpu_seconds: process, rss_mib: 10.0 });
+        let usage = Some(Usage { cpu_seconds: process, rss_mib: 10.0, peak_rss_mib: 10.0 });
         Sample { at: Duration::from_millis(at_ms), page: Ok(page), usage, exit: None }
     }
 
