@@ -1,14 +1,15 @@
 //! The command line.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use dev_cluster::cluster::{Setup, ready_deadline};
-use dev_cluster::error_chain;
 use dev_cluster::run::Plan;
 use dev_cluster::topology::{MAX_NODES, Shape, Topology};
+use dev_cluster::{baseline, error_chain};
 
 /// Starts real nodes on loopback, joined in a topology, shows what they do and checks that the laws hold.
 ///
@@ -32,6 +33,15 @@ pub(crate) struct Args {
     /// What `random` is made from
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Run nodes without loop protection afterwards, as long and with the same triggers, and compare; needs --for
+    #[arg(long, value_name = "WHICH", requires = "naive_node")]
+    baseline: Option<BaselineKind>,
+    /// As K3s was fixed: each naive node answers so many requests at once (K3s: 20); node lists are empty, as at a cold start
+    #[arg(long, requires = "baseline")]
+    cap: Option<NonZeroUsize>,
+    /// The program of the baseline (cargo xtask dev-cluster builds it)
+    #[arg(long, value_name = "PATH")]
+    naive_node: Option<PathBuf>,
     /// Print the report to standard output, and everything else to standard error
     #[arg(long)]
     pub(crate) json: bool,
@@ -41,6 +51,13 @@ pub(crate) struct Args {
     /// The cluster's folder; one cluster at a time
     #[arg(long, default_value_os_t = default_dir())]
     pub(crate) dir: PathBuf,
+}
+
+/// What to compare with.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum BaselineKind {
+    /// K3s before it was fixed
+    Naive,
 }
 
 /// `target/dev-cluster` of this workspace, from wherever it is called.
@@ -61,9 +78,32 @@ impl Args {
         }
         // A relative path would be looked up in PATH.
         let unring = self.unring.canonicalize().map_err(|err| format!("--unring: {err}"))?;
+        let baseline = self.baseline()?;
         let ready_within = ready_deadline(topology.nodes.len());
         let setup = Setup { unring, topology, ready_within };
-        Ok(Plan { setup, seed: self.seed, watch_for: self.watch_for, triggers: self.triggers })
+        let (watch_for, triggers) = (self.watch_for, self.triggers);
+        Ok(Plan { setup, seed: self.seed, watch_for, triggers, baseline })
+    }
+
+    /// What to compare with. A storm is bounded in time as well as in messages.
+    fn baseline(&self) -> Result<Option<baseline::Setup>, String> {
+        let (Some(BaselineKind::Naive), Some(program)) = (self.baseline, &self.naive_node) else {
+            return Ok(None);
+        };
+        if self.watch_for.is_none_or(|run| run > baseline::MAX_RUN) {
+            return Err("--baseline: expected --for of at most 10min".to_owned());
+        }
+        if self.triggers > baseline::MAX_TRIGGERS {
+            let most = baseline::MAX_TRIGGERS;
+            return Err(format!(
+                "--triggers {}: expected at most {most} with --baseline",
+                self.triggers
+            ));
+        }
+        let program = program
+            .canonicalize()
+            .map_err(|err| format!("--naive-node {}: {err}", program.display()))?;
+        Ok(Some(baseline::Setup { program, cap: self.cap, bootstrap: true }))
     }
 
     fn topology(&self) -> Result<Topology, String> {
@@ -132,6 +172,25 @@ mod tests {
             .plan()
             .unwrap_err();
         assert_eq!(error, "--unring /no/unring: no such file");
+    }
+
+    #[test]
+    fn a_baseline_is_bounded_in_time_and_triggers() {
+        let naive = ["--naive-node", "/bin/true", "--baseline", "naive"];
+        let check = |words: &[&str], expected: &str| {
+            let error = plan(&[&naive[..], words].concat()).unwrap_err();
+            assert!(error.contains(expected), "{words:?}: {error}");
+        };
+        check(&[], "--baseline: expected --for of at most 10min");
+        check(&["--for", "11min"], "--baseline: expected --for of at most 10min");
+        check(&["--for", "1s", "--triggers", "101"], "expected at most 100 with --baseline");
+        check(&["--for", "1s", "--cap", "0"], "--cap");
+        assert!(plan(&["--cap", "20"]).unwrap_err().contains("--baseline"));
+        assert!(plan(&["--baseline", "naive"]).unwrap_err().contains("--naive-node"));
+        let words = [&naive[..], &["--for", "1s", "--cap", "20"]].concat();
+        let baseline = plan(&words).unwrap().baseline.unwrap();
+        assert_eq!(baseline.cap.map(std::num::NonZero::get), Some(20));
+        assert!(plan(&["--for", "1h"]).unwrap().baseline.is_none());
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod baseline;
 pub mod brute;
 pub mod child;
 pub mod cluster;
+mod compare;
 pub mod dir;
 mod error_chain;
 pub mod http;

@@ -2,6 +2,8 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::baseline::BaselineReport;
+
 /// What a run showed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
@@ -21,8 +23,8 @@ pub struct Report {
     pub rings: Vec<RingReport>,
     /// Each node in numbers, in the order of the topology.
     pub per_node: InOrder<NodeReport>,
-    /// Always null: a run beside nodes without loop protection is not made.
-    pub baseline: (),
+    /// Nodes without loop protection beside these, where that was asked for.
+    pub baseline: Option<BaselineReport>,
     /// Whether every law held.
     pub verdict: Verdict,
     /// A sentence for each law that did not.
@@ -137,6 +139,7 @@ impl Report {
                 .map_or("nothing".to_owned(), |cut| format!("{} -> {}", cut.from, cut.to));
             lines.push(format!("  ring {}; cut {cut}", circuit.join(" -> ")));
         }
+        lines.extend(self.baseline.iter().map(BaselineReport::table));
         lines.extend(self.failures.iter().map(|failure| format!("  - {failure}")));
         lines.join("\n")
     }
@@ -234,7 +237,7 @@ mod tests {
             },
             rings: vec![ring],
             per_node: InOrder(vec![("node-2".into(), node.clone()), ("node-10".into(), node)]),
-            baseline: (),
+            baseline: None,
             verdict: Verdict::Fail,
             failures: names(&["node-2 is tired"]),
         };

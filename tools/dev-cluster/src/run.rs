@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::baseline::{self, Cost};
 use crate::child::Exit;
 use crate::cluster::{Cluster, Setup, StartError, Stop};
+use crate::compare;
 use crate::dir::{ClusterDir, DirError};
 use crate::error_chain;
 use crate::logs::{self, LogSummary};
@@ -19,10 +21,10 @@ use crate::verdict::{self, NodeObserved, Observed};
 use crate::watch::{NodeWatch, Watch, look};
 
 /// How often the nodes are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How soon a stop is noticed.
-const STOP_POLL: Duration = Duration::from_millis(50);
+pub(crate) const STOP_POLL: Duration = Duration::from_millis(50);
 
 /// The last triggers are sent so long before the end, or a quarter of a short run.
 const LAST_TRIGGERS: Duration = Duration::from_secs(2);
@@ -44,6 +46,8 @@ pub struct Plan {
     pub watch_for: Option<Duration>,
     /// How many triggers to send at the beginning, and again at the end.
     pub triggers: usize,
+    /// Nodes without loop protection to compare with, after these and for as long.
+    pub baseline: Option<baseline::Setup>,
 }
 
 /// Why there is no report.
@@ -68,19 +72,29 @@ pub fn run(
     trigger: &mut dyn Trigger,
     screen: &mut Screen,
 ) -> Result<Report, RunError> {
-    let report = match Cluster::start(dir, &plan.setup, stop) {
-        Ok(cluster) => Run {
-            plan,
-            stop,
-            screen,
-            cluster,
-            began: Instant::now(),
-            failures: Vec::new(),
-            answered: 0,
+    let mut report = match Cluster::start(dir, &plan.setup, stop) {
+        Ok(cluster) => {
+            let run = Run {
+                plan,
+                stop,
+                screen: &mut *screen,
+                cluster,
+                began: Instant::now(),
+                failures: Vec::new(),
+                answered: 0,
+            };
+            let (mut report, cost) = run.watch(trigger)?;
+            match compare::run(plan, dir.path(), cost, stop, screen) {
+                Ok(baseline) => report.baseline = baseline,
+                Err(error) => report.failures.push(format!("there is no baseline: {error}")),
+            }
+            report
         }
-        .watch(trigger)?,
         Err(err) => not_started(plan, &err),
     };
+    if !report.failures.is_empty() {
+        report.verdict = Verdict::Fail;
+    }
     dir.write("report.json", &to_json(&report)?)?;
     Ok(report)
 }
@@ -97,7 +111,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn watch(mut self, trigger: &mut dyn Trigger) -> Result<Report, RunError> {
+    fn watch(mut self, trigger: &mut dyn Trigger) -> Result<(Report, Cost), RunError> {
         let dir = Arc::clone(self.cluster.dir());
         dir.write("cluster.json", &to_json(&talk::endpoints(&self.cluster))?)?;
         let client = talk::client_cert(&self.plan.setup.unring, dir.path());
@@ -112,8 +126,7 @@ impl Run<'_> {
         self.look(&mut watch);
         self.trigger(&mut watch, trigger, 0);
         let end = self.plan.watch_for;
-        let last_triggers = end.map(|end| end - LAST_TRIGGERS.min(end / 4));
-        self.watch_until(&mut watch, last_triggers);
+        self.watch_until(&mut watch, end.map(last_triggers));
         self.trigger(&mut watch, trigger, self.plan.triggers);
         self.watch_until(&mut watch, end);
         for _ in 0..LAST_LOOKS {
@@ -188,7 +201,7 @@ impl Run<'_> {
         requests.collect()
     }
 
-    fn finish(mut self, watch: &Watch, ran: Duration) -> Result<Report, RunError> {
+    fn finish(mut self, watch: &Watch, ran: Duration) -> Result<(Report, Cost), RunError> {
         for (node, seen) in self.cluster.nodes().iter().zip(watch.nodes()) {
             if let Err(err) = std::fs::write(node.status_file(), &seen.last.json) {
                 let file = node.status_file();
@@ -226,6 +239,7 @@ impl Run<'_> {
         let per_node = per_node
             .map(|((observed, seen), node)| (node.name().to_owned(), numbers(seen, &observed.log)));
         let per_node = InOrder(per_node.collect());
+        let cost = nodes.iter().zip(watch.nodes()).map(|(node, seen)| cost(seen, &node.log)).sum();
         let topology = self.cluster.topology().clone();
         let observed = Observed {
             topology,
@@ -236,7 +250,7 @@ impl Run<'_> {
         };
         let judgement = verdict::judge(&observed);
         let failures = [self.failures, judgement.failures].concat();
-        Ok(Report {
+        let report = Report {
             topology: observed.topology.name,
             nodes: observed.nodes.len(),
             seed: self.plan.seed,
@@ -245,10 +259,11 @@ impl Run<'_> {
             invariants: judgement.invariants,
             rings: judgement.rings,
             per_node,
-            baseline: (),
+            baseline: None,
             verdict: if failures.is_empty() { Verdict::Pass } else { Verdict::Fail },
             failures,
-        })
+        };
+        Ok((report, cost))
     }
 }
 
@@ -276,9 +291,25 @@ fn not_started(plan: &Plan, error: &StartError) -> Report {
         },
         rings: Vec::new(),
         per_node: InOrder(Vec::new()),
-        baseline: (),
+        baseline: None,
         verdict: Verdict::Fail,
         failures: vec![error_chain(error)],
+    }
+}
+
+/// When the triggers of the end are sent.
+pub(crate) fn last_triggers(end: Duration) -> Duration {
+    end - LAST_TRIGGERS.min(end / 4)
+}
+
+fn cost(seen: &NodeWatch, log: &LogSummary) -> Cost {
+    let exchange = &seen.status().exchange;
+    Cost {
+        messages: exchange.sent + exchange.pushes,
+        cpu_seconds: seen.usage.map_or(0.0, |usage| usage.cpu_seconds),
+        log_lines: log.lines,
+        peak_rss_mib: seen.usage.map_or(0.0, |usage| usage.peak_rss_mib),
+        capped: false,
     }
 }
 

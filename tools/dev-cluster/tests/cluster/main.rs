@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod baseline;
 mod command;
+mod fake_naive;
 mod fake_node;
 mod grpc;
 mod triggers;

@@ -29,7 +29,13 @@ impl Trigger for Notes {
 fn run_with(triggers: usize, notes: &mut Notes) -> (Report, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let setup = setup(Shape::Ring.build(3, 0));
-    let plan = Plan { setup, seed: 0, watch_for: Some(Duration::from_millis(200)), triggers };
+    let plan = Plan {
+        setup,
+        seed: 0,
+        watch_for: Some(Duration::from_millis(200)),
+        triggers,
+        baseline: None,
+    };
     let folder = Arc::new(ClusterDir::open(dir.path()).unwrap());
     let mut screen = Screen::new(Box::new(std::io::sink()), None);
     let report = run(&plan, &folder, &Stop::default(), notes, &mut screen).unwrap();
