@@ -93,8 +93,9 @@ impl Args {
         if self.watch_for.is_none_or(|run| run > baseline::MAX_RUN) {
             return Err("--baseline: expected --for of at most 10min".to_owned());
         }
-        if self.triggers > baseline::MAX_TRIGGERS {
-            let most = baseline::MAX_TRIGGERS;
+        // At the beginning and at the end.
+        let most = baseline::MAX_TRIGGERS / 2;
+        if self.triggers > most {
             return Err(format!(
                 "--triggers {}: expected at most {most} with --baseline",
                 self.triggers
@@ -103,7 +104,8 @@ impl Args {
         let program = program
             .canonicalize()
             .map_err(|err| format!("--naive-node {}: {err}", program.display()))?;
-        Ok(Some(baseline::Setup { program, cap: self.cap, bootstrap: true }))
+        let triggers = 2 * self.triggers;
+        Ok(Some(baseline::Setup { program, cap: self.cap, bootstrap: true, triggers }))
     }
 
     fn topology(&self) -> Result<Topology, String> {

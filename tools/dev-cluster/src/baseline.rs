@@ -31,8 +31,8 @@ pub const MAX_MESSAGES: u64 = 100_000;
 /// The longest run: load is bounded in time as well.
 pub const MAX_RUN: Duration = Duration::from_secs(10 * 60);
 
-/// The most triggers of a batch: they are in flight too.
-pub const MAX_TRIGGERS: usize = 100;
+/// The most triggers of a run: they are in flight too.
+pub const MAX_TRIGGERS: usize = 200;
 
 /// How long a process may live beyond the run that it is for: starting and ending two hundred of them.
 const LIFETIME_MARGIN: Duration = Duration::from_secs(60);
@@ -64,6 +64,8 @@ pub struct Setup {
     pub cap: Option<NonZeroUsize>,
     /// Whether each node bootstraps once at the start, as K3s does.
     pub bootstrap: bool,
+    /// How many requests from outside are to come, at most [`MAX_TRIGGERS`]: they count against the limits of the run.
+    pub triggers: usize,
 }
 
 /// Running naive nodes. Dropping it kills them; they also end when this process does.
@@ -72,6 +74,8 @@ pub struct Baseline {
     setup: Setup,
     dir: PathBuf,
     nodes: Vec<NaiveProcess>,
+    /// Requests from outside that are still allowed, and who has sent some.
+    triggers_left: usize,
     triggers: Vec<ChildGuard>,
 }
 
@@ -171,6 +175,7 @@ impl Baseline {
             setup: setup.clone(),
             dir: dir.to_owned(),
             nodes: Vec::new(),
+            triggers_left: setup.triggers.min(MAX_TRIGGERS),
             triggers: Vec::new(),
         };
         for ((index, spec), own) in topology.nodes.iter().enumerate().zip(&ports) {
@@ -190,7 +195,7 @@ impl Baseline {
             if !setup.bootstrap {
                 command.arg("--no-bootstrap");
             }
-            let (in_flight, messages) = share(count);
+            let (in_flight, messages) = share(count, setup.triggers);
             command.arg("--max-in-flight").arg(in_flight.to_string());
             command.arg("--max-messages").arg(messages.to_string());
             let lifetime = run.min(MAX_RUN) + LIFETIME_MARGIN;
@@ -226,17 +231,18 @@ impl Baseline {
     }
 
     /// Sends one request to each of these nodes, all at once, without waiting for answers: in a ring there are none.
-    /// Whoever asks gives up after 10 s, as K3s does. At most [`MAX_TRIGGERS`] are sent.
+    /// Whoever asks gives up after 10 s, as K3s does.
     ///
     /// # Errors
     /// The program cannot be run.
     pub fn trigger(&mut self, nodes: impl IntoIterator<Item = usize>) -> io::Result<()> {
-        let nodes = nodes.into_iter().take(MAX_TRIGGERS);
+        let nodes = nodes.into_iter().take(self.triggers_left);
         let at: Vec<String> =
             nodes.filter_map(|node| Some(self.nodes.get(node)?.ports().grpc.to_string())).collect();
         if at.is_empty() {
             return Ok(());
         }
+        self.triggers_left -= at.len();
         let log = File::options().create(true).append(true).open(self.dir.join("triggers.log"))?;
         let mut command = Command::new(&self.setup.program);
         command.arg("get").arg("--tls").arg(self.dir.join("tls")).args(at);
@@ -270,10 +276,9 @@ impl Baseline {
     }
 }
 
-/// What one of `nodes` processes may do of what the run may.
-fn share(nodes: usize) -> (usize, u64) {
-    // The triggers of two batches count too.
-    let triggers = 2 * MAX_TRIGGERS;
+/// What one of `nodes` processes may do of what the run may, with so many triggers.
+fn share(nodes: usize, triggers: usize) -> (usize, u64) {
+    let triggers = triggers.min(MAX_TRIGGERS);
     let nodes = nodes.max(1);
     let in_flight = ((MAX_IN_FLIGHT - triggers) / nodes).max(1);
     let triggers = u64::try_from(triggers).unwrap_or(u64::MAX);

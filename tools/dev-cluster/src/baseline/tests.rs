@@ -9,12 +9,13 @@ use crate::topology::{MAX_NODES, Topology};
 #[test]
 fn the_shares_of_all_nodes_and_the_triggers_stay_below_the_limits_of_a_run() {
     for nodes in 1..=MAX_NODES {
-        let (in_flight, messages) = share(nodes);
-        assert!(nodes * in_flight + 2 * MAX_TRIGGERS <= MAX_IN_FLIGHT, "{nodes}");
+        let (in_flight, messages) = share(nodes, MAX_TRIGGERS);
+        assert!(nodes * in_flight + MAX_TRIGGERS <= MAX_IN_FLIGHT, "{nodes}");
         let all = u64::try_from(nodes).unwrap() * messages;
         assert!(all + 200 <= MAX_MESSAGES && in_flight > 0 && messages > 0, "{nodes}");
     }
-    assert_eq!(share(3), (600, 33_266));
+    assert_eq!(share(3, 6), (664, 33_331));
+    assert_eq!(share(3, 9999), share(3, MAX_TRIGGERS));
 }
 
 #[test]

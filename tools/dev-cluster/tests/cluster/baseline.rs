@@ -58,7 +58,7 @@ fn naive_nodes_get_the_joins_the_limits_and_the_triggers_of_the_run() {
     };
     assert_eq!(value(&first, "--server"), value(&second, "--listen"));
     assert!(!last.contains("--server"), "{last}");
-    assert!(first.contains("--max-in-flight 450 --max-messages 24950 --lifetime 60s"), "{first}");
+    assert!(first.contains("--max-in-flight 498 --max-messages 24998 --lifetime 60s"), "{first}");
     assert!(first.contains("--cap 20") && !first.contains("--nodes "), "{first}");
     let asked = fs::read_to_string(baseline.join("tls/asked")).unwrap();
     let asked: Vec<Vec<&str>> =
