@@ -135,6 +135,7 @@ fn clusters() -> Result<()> {
     {
         run(&["--topology", topology, "--nodes", nodes, "--for", SHORT])?;
     }
+    run(&["--baseline", "naive", "--for", SHORT])?;
     for seed in ["1", "2", "3", "4", "5"] {
         run(&["--topology", "random", "--nodes", "12", "--seed", seed, "--for", SHORT])?;
     }
