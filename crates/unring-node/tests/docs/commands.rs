@@ -55,6 +55,10 @@ const COMMANDS: &[(&str, Runs)] = &[
         "cargo xtask dev-cluster --topology my.toml --for 1min --json",
         Test("a_file_names_the_nodes"),
     ),
+    (
+        "cargo xtask dev-cluster --baseline naive --for 20s",
+        Test("both_are_told_side_by_side_with_their_ratios"),
+    ),
     ("cargo xtask dev-cluster --help", Test("a_wrong_argument_exits_64_and_touches_nothing")),
     ("unring serve --config /etc/unring/unring.toml", Test("every_setup_of_the_documents_parses")),
     ("unring serve --help", Test("help_and_version_are_no_errors")),
