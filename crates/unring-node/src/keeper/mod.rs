@@ -161,13 +161,15 @@ impl Keeper {
     /// When the system gives no thread.
     pub(crate) fn start<S: Source>(
         self: &Arc<Self>,
-        mut writer: Writer,
+        writer: Writer,
         source: impl Fn() -> Option<S> + Send + 'static,
     ) -> io::Result<()> {
         let keeper = Arc::clone(self);
         let done = self.done.clone().drop_guard();
         std::thread::Builder::new().name("disk".to_owned()).spawn(move || {
+            // Dropped in the opposite order: who waits for the end finds the file free.
             let _done = done;
+            let mut writer = writer;
             while keeper.turn(&mut writer, &source) {}
         })?;
         Ok(())

@@ -1,5 +1,6 @@
 //! The file: what is written is there again, and what cannot be read is set aside.
 
+mod crash;
 mod damage;
 mod layouts;
 mod shelf;
