@@ -22,7 +22,7 @@ fn watch(caller: &Caller, cluster: &Cluster) -> BoxStream<'static, Result<Remote
         let (open, nothing_to_tell) = (OutboundOpen::default(), futures::stream::pending());
         let mut batches = client.watch_peers(open, nothing_to_tell, PATIENCE).await.unwrap();
         let first = batches.next().await.unwrap().unwrap();
-        assert!(!first.records.is_empty(), "{first:?}");
+        assert!(!first.batch.records.is_empty(), "{first:?}");
         batches
     })
 }
