@@ -16,4 +16,8 @@ pub struct Bench {
 }
 
 /// All of them, in the order in which they run.
-pub const BENCHES: &[Bench] = &[];
+pub const BENCHES: &[Bench] = &[Bench {
+    name: "dedup",
+    about: "the dedup store beside moka, quick_cache, scc and a swept DashMap",
+    run: crate::dedup::run,
+}];
