@@ -16,8 +16,15 @@ pub struct Bench {
 }
 
 /// All of them, in the order in which they run.
-pub const BENCHES: &[Bench] = &[Bench {
-    name: "dedup",
-    about: "the dedup store beside moka, quick_cache, scc and a swept DashMap",
-    run: crate::dedup::run,
-}];
+pub const BENCHES: &[Bench] = &[
+    Bench {
+        name: "dedup",
+        about: "the dedup store beside moka, quick_cache, scc and a swept DashMap",
+        run: crate::dedup::run,
+    },
+    Bench {
+        name: "cycle",
+        about: "rings of joins, against libraries that keep a topological order",
+        run: crate::cycle::run,
+    },
+];

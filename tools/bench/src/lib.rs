@@ -6,6 +6,7 @@ pub mod alloc;
 mod benches;
 pub mod chart;
 mod cli;
+mod cycle;
 mod dedup;
 mod machine;
 mod page;
