@@ -1,3 +1,4 @@
+mod adversary;
 mod model;
 mod single_flight;
 mod threads;
