@@ -9,6 +9,7 @@ mod controller;
 mod cost;
 mod decision;
 mod governor;
+mod machine;
 mod meter;
 mod rate;
 #[cfg(test)]
@@ -21,5 +22,10 @@ pub use controller::{
 };
 pub use decision::{Decision, Limited, Priority, WhichLimit};
 pub use governor::{Config, Control, DEFAULT_MAX_CALLERS, Governor};
+pub use machine::{
+    DOUBLED_IN, HALVED_IN, InvalidMachineFile, LEAST_PART, LoweredBy, Machine, PRESSURE_HIGH,
+    PRESSURE_LOW, THROTTLED_HIGH, THROTTLED_LOW, Yielding, parse_cpu_max, parse_cpu_pressure,
+    parse_own_cgroup, parse_throttled,
+};
 pub use meter::{CpuMeter, MAX_THREADS};
 pub use rate::{InvalidRate, MAX_RATE, MIN_BURST, Rate};

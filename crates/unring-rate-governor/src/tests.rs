@@ -3,6 +3,7 @@ mod bucket;
 mod closed_loop;
 mod controller;
 mod fairness;
+mod machine;
 mod meter;
 
 use std::num::{NonZeroU32, NonZeroUsize};
