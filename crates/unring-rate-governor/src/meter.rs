@@ -1,7 +1,9 @@
 //! CPU time of chosen threads of this process.
 //!
 //! The kernel keeps a thread's run time in nanoseconds as the first number of `/proc/self/task/TID/schedstat` (Linux,
-//! `Documentation/scheduler/sched-stats.rst`). It is read by path at each sample, so that a thread costs no open file.
+//! `Documentation/scheduler/sched-stats.rst`). It is read by path at each sample, so that a thread costs no open file. Where
+//! that cannot be had (no `/proc`, or a kernel built without `CONFIG_SCHED_INFO`, which prints zeros), the thread's CPU
+//! clock is asked: it counts the same run time.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,6 +11,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::time::ClockId;
 use parking_lot::Mutex;
 
 /// Most threads metered at once: a tokio runtime has at most 512 blocking threads by default, and a worker for each core.
@@ -42,6 +45,8 @@ const NANOS_PER_SECOND: f64 = 1e9;
 #[derive(Debug)]
 pub struct CpuMeter {
     tasks: PathBuf,
+    /// Whether threads whose file says nothing are asked by their clock.
+    clocks: bool,
     state: Mutex<State>,
 }
 
@@ -84,12 +89,18 @@ impl Default for CpuMeter {
 impl CpuMeter {
     /// A meter of threads of this process, none yet.
     pub fn new() -> Self {
-        Self::with_task_directory("/proc/self/task")
+        Self { tasks: "/proc/self/task".into(), clocks: true, state: Mutex::default() }
     }
 
-    /// A meter that reads `DIRECTORY/TID/schedstat` instead; for tests from fixture files.
+    /// A meter that reads `DIRECTORY/TID/schedstat` instead, and no clock; for tests from fixture files.
     pub fn with_task_directory(directory: impl Into<PathBuf>) -> Self {
-        Self { tasks: directory.into(), state: Mutex::default() }
+        Self { tasks: directory.into(), clocks: false, state: Mutex::default() }
+    }
+
+    /// A meter of threads of this process that cannot see `/proc`.
+    #[cfg(test)]
+    pub(crate) fn by_clocks_alone() -> Self {
+        Self { tasks: "/nowhere".into(), clocks: true, state: Mutex::default() }
     }
 
     /// Meters the calling thread from here on. Meant for a runtime's thread-start hook; a second call changes nothing.
@@ -138,7 +149,7 @@ impl CpuMeter {
     /// CPU share of one core since the sample before, in seconds per second: 0.05 is 5 % of one core.
     ///
     /// `now` is the time since any fixed moment, from a monotonic clock. `None` for the first sample, for one that is not
-    /// later than the one before, and when not one registered thread can be read (no `/proc`, or a kernel without run times).
+    /// later than the one before, and when not one registered thread can be read.
     pub fn sample(&self, now: Duration) -> Option<f64> {
         let mut state = self.state.lock();
         let (sum, readable) = self.read_all(&mut state);
@@ -182,8 +193,21 @@ impl CpuMeter {
     }
 
     fn read(&self, tid: i32) -> Option<u64> {
-        parse_schedstat(&read_line(&self.tasks.join(tid.to_string()).join("schedstat")).ok()?)
+        let file = self.tasks.join(tid.to_string()).join("schedstat");
+        let by_file = read_line(&file).ok().and_then(|line| parse_schedstat(&line));
+        by_file.or_else(|| if self.clocks { thread_clock(tid) } else { None })
     }
+}
+
+/// Nanoseconds on a CPU by the clock of a thread of this process; `None` for a thread that is gone.
+pub(crate) fn thread_clock(tid: i32) -> Option<u64> {
+    // The id is made as the kernel's `make_thread_cpuclock` and the C library's `pthread_getcpuclockid` make it: the
+    // inverted thread id, shifted, with the bits for a single thread (4) and for scheduler time (2).
+    let time = ClockId::from_raw((!tid << 3) | 4 | 2).now().ok()?;
+    u64::try_from(time.tv_sec())
+        .ok()?
+        .checked_mul(1_000_000_000)?
+        .checked_add(u64::try_from(time.tv_nsec()).ok()?)
 }
 
 fn read_line(path: &Path) -> io::Result<String> {

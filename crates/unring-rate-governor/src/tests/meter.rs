@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::meter::{CpuMeter, MAX_THREADS, parse_schedstat};
+use crate::meter::{CpuMeter, MAX_THREADS, parse_schedstat, thread_clock};
 
 fn at(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -127,6 +127,46 @@ fn threads_beyond_the_cap_are_counted_not_metered() {
     }
     meter.register(0);
     assert_eq!((meter.threads(), meter.unmetered()), (MAX_THREADS, 5));
+}
+
+/// Uses some CPU until the meter has seen `seconds` of it, or gives up.
+fn burn(meter: &CpuMeter, seconds: f64) {
+    for _ in 0..1_000_000 {
+        if meter.cpu_seconds() > seconds {
+            return;
+        }
+    }
+}
+
+#[test]
+fn without_proc_the_clocks_of_the_threads_are_asked() {
+    let meter = CpuMeter::by_clocks_alone();
+    assert_eq!(meter.sample(at(0)), None, "no thread is registered");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            meter.register_current_thread();
+            burn(&meter, 0.02);
+            assert_eq!(meter.sample(at(1000)), None, "nothing to compare with yet");
+            burn(&meter, 0.03);
+            let share = meter.sample(at(2000)).unwrap();
+            assert!((0.0..1.0).contains(&share), "{share}");
+            meter.unregister_current_thread();
+        });
+    });
+    let banked = meter.cpu_seconds();
+    assert!((0.03..1.0).contains(&banked), "{banked}");
+    assert_eq!(meter.cpu_seconds(), banked, "its thread has stopped, its sum stays");
+}
+
+#[test]
+fn file_and_clock_count_the_same_time() {
+    let tid = rustix::thread::gettid().as_raw_nonzero().get();
+    let file = fs::read_to_string(format!("/proc/self/task/{tid}/schedstat"));
+    // A kernel without the file is what the clock is for.
+    let Some(by_file) = file.ok().and_then(|text| parse_schedstat(&text)) else { return };
+    let by_clock = thread_clock(tid).unwrap();
+    assert!(by_clock >= by_file && by_clock - by_file < 1_000_000_000, "{by_file} {by_clock}");
+    assert_eq!(thread_clock(i32::MAX), None, "no such thread");
 }
 
 /// On the real kernel: the registered thread's work shows, an unregistered one's does not.
