@@ -218,6 +218,14 @@ fn config(name: &str, data_dir: &Path, ports: &NodePorts) -> Table {
         ("advertise", advertise.into()),
         ("log", table(vec![("format", "json".into())]).into()),
         // Nodes are built for debugging, which costs several times the CPU.
-        ("limits", table(vec![("cpu_budget_percent", 100.into())]).into()),
+        // What else the machine does must not decide a test.
+        (
+            "limits",
+            table(vec![
+                ("cpu_budget_percent", 100.into()),
+                ("ignore_machine_pressure", true.into()),
+            ])
+            .into(),
+        ),
     ])
 }

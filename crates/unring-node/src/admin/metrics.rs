@@ -179,7 +179,22 @@ impl Snapshot {
                 (
                     "cpu_budget_ratio",
                     "CPU that P2P work may use, as a share of one core",
+                    parts.level.configured().share(),
+                ),
+                (
+                    "cpu_budget_effective_ratio",
+                    "CPU that P2P work may use now, as a share of one core",
                     parts.governor.budget().share(),
+                ),
+                (
+                    "machine_pressure_ratio",
+                    "Share of time in which tasks of this machine wait for a CPU",
+                    parts.level.machine_pressure().unwrap_or(f64::NAN),
+                ),
+                (
+                    "cpu_meter_blind",
+                    "Whether CPU of P2P work cannot be measured",
+                    f64::from(u8::from(parts.level.is_blind())),
                 ),
                 (
                     "cpu_ratio",

@@ -144,6 +144,10 @@ struct Budget {
     p2p_cpu_seconds: f64,
     cpu_percent_of_core: f64,
     limit_percent: f64,
+    effective_percent: f64,
+    lowered_by: &'static str,
+    machine_pressure_percent: Option<f64>,
+    blind: bool,
     level: &'static str,
     floor_wins: u64,
 }
@@ -167,8 +171,14 @@ impl Status {
         let budget = Budget {
             p2p_cpu_seconds: parts.meter.cpu_seconds(),
             cpu_percent_of_core: parts.level.cpu_percent(),
-            // Thousandths: what was configured, without the digits that percent of a share leave behind.
-            limit_percent: (parts.governor.budget().percent() * 1000.0).round() / 1000.0,
+            limit_percent: thousandths(parts.level.configured().percent()),
+            effective_percent: thousandths(parts.governor.budget().percent()),
+            lowered_by: parts.level.lowered_by().name(),
+            machine_pressure_percent: parts
+                .level
+                .machine_pressure()
+                .map(|share| thousandths(share * 100.0)),
+            blind: parts.level.is_blind(),
             level: parts.level.name(),
             floor_wins: parts.level.floor_wins(),
         };
@@ -209,6 +219,11 @@ impl Status {
             log: LogStatus { lines: parts.log.written(), suppressed: parts.log.suppressed() },
         })
     }
+}
+
+/// Without the digits that percent of a share leave behind.
+fn thousandths(percent: f64) -> f64 {
+    (percent * 1000.0).round() / 1000.0
 }
 
 fn upstream(view: UpstreamView, now: Now) -> Upstream {

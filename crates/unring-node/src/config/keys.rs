@@ -90,6 +90,10 @@ pub const KEYS: &[Key] = &[
         "0.5 to 100, in percent of one core",
         "CPU that P2P work may use [default: 5]",
     ),
+    switch(
+        "limits.ignore_machine_pressure",
+        "Use all of the CPU budget even when the machine is short of CPU",
+    ),
     key("limits.slots_per_upstream", "1 to 48", "Requests in flight to one upstream [default: 16]"),
     key("limits.book_capacity", "16 to 32000", "Nodes whose records are kept [default: 4096]"),
     key("limits.max_connections", "2 to 4096", "libp2p connections [default: 192]"),

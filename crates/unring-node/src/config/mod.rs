@@ -74,6 +74,8 @@ pub struct Advertise {
 pub struct Limits {
     /// CPU of P2P work.
     pub cpu_budget: CpuBudget,
+    /// Whether all of it is used even when the machine is short of CPU.
+    pub ignore_machine_pressure: bool,
     /// Requests in flight to one upstream.
     pub slots_per_upstream: NonZeroUsize,
     /// Nodes whose records are kept.

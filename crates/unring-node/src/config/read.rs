@@ -104,6 +104,7 @@ fn limits(s: &Settings) -> Result<Limits, ConfigError> {
     let rate = |value: u32| NonZeroU32::new(value).unwrap_or(NonZeroU32::MIN);
     Ok(Limits {
         cpu_budget: s.parse("limits.cpu_budget_percent", budget)?.unwrap_or(CpuBudget::DEFAULT),
+        ignore_machine_pressure: s.parse("limits.ignore_machine_pressure", bool)?.unwrap_or(false),
         slots_per_upstream: count(
             s.parse("limits.slots_per_upstream", integer(1..=48))?
                 .unwrap_or(defaults::SLOTS_PER_UPSTREAM),

@@ -101,7 +101,7 @@ impl Node {
             accepted: Arc::new(AcceptCounters::default()),
             pressure: Arc::new(Pressure::new()),
             log,
-            level: Level::default(),
+            level: Level::new(config.limits.cpu_budget),
             draining: AtomicBool::new(false),
             first_connected: OnceLock::new(),
             p2p: runtime.handle().clone(),

@@ -1,12 +1,14 @@
 //! The control loop: measured CPU in, cost of requests out.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
-use unring_rate_governor::CONTROL_PERIOD;
+use unring_rate_governor::{CONTROL_PERIOD, CpuBudget, LoweredBy};
 
 use super::Parts;
+use super::machine::{Held, Watch};
 use super::reading::Reading;
 use crate::log::NODE;
 
@@ -14,8 +16,15 @@ use crate::log::NODE;
 const SWEEP: Duration = Duration::from_secs(10);
 
 /// How the budget stands, for the status page.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Level {
+    /// The budget as configured, as the bits of its percentage.
+    configured: AtomicU64,
+    /// Why a lower one is held.
+    lowered_by: AtomicU8,
+    /// Share of time in which tasks of this machine wait for a CPU, as the bits of an `f64`; NaN is not known.
+    machine_pressure: AtomicU64,
+    blind: AtomicBool,
     state: AtomicU8,
     /// CPU share of one core, as the bits of an `f64`, over the last period.
     cpu: AtomicU64,
@@ -23,6 +32,54 @@ pub(crate) struct Level {
 }
 
 impl Level {
+    pub(super) fn new(configured: CpuBudget) -> Self {
+        Self {
+            configured: AtomicU64::new(configured.percent().to_bits()),
+            lowered_by: AtomicU8::new(0),
+            machine_pressure: AtomicU64::new(f64::NAN.to_bits()),
+            blind: AtomicBool::new(false),
+            state: AtomicU8::new(0),
+            cpu: AtomicU64::new(0),
+            floor_wins: AtomicU64::new(0),
+        }
+    }
+
+    /// Changes the budget that is held when the machine has CPU to spare.
+    pub(super) fn configure(&self, budget: CpuBudget) {
+        self.configured.store(budget.percent().to_bits(), Ordering::Relaxed);
+    }
+
+    /// The budget that the operator set.
+    pub(crate) fn configured(&self) -> CpuBudget {
+        let percent = f64::from_bits(self.configured.load(Ordering::Relaxed));
+        CpuBudget::from_percent(percent).unwrap_or(CpuBudget::DEFAULT)
+    }
+
+    fn set_held(&self, held: Held) {
+        let index = LOWERED_BY.iter().position(|cause| *cause == held.lowered_by);
+        let index = index.and_then(|index| u8::try_from(index).ok()).unwrap_or(0);
+        self.lowered_by.store(index, Ordering::Relaxed);
+        let pressure = held.pressure.unwrap_or(f64::NAN);
+        self.machine_pressure.store(pressure.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Why less than the configured budget is held.
+    pub(crate) fn lowered_by(&self) -> LoweredBy {
+        let index = usize::from(self.lowered_by.load(Ordering::Relaxed));
+        LOWERED_BY.get(index).copied().unwrap_or(LoweredBy::Nothing)
+    }
+
+    /// Share of time in which tasks of this machine wait for a CPU, if it is known.
+    pub(crate) fn machine_pressure(&self) -> Option<f64> {
+        let share = f64::from_bits(self.machine_pressure.load(Ordering::Relaxed));
+        share.is_finite().then_some(share)
+    }
+
+    /// Whether CPU of P2P work cannot be measured.
+    pub(crate) fn is_blind(&self) -> bool {
+        self.blind.load(Ordering::Relaxed)
+    }
+
     /// `normal`, `degraded`, `refusing` or `reading_slowly`.
     pub(crate) fn name(&self) -> &'static str {
         match self.state.load(Ordering::Relaxed) {
@@ -43,6 +100,10 @@ impl Level {
         self.floor_wins.load(Ordering::Relaxed)
     }
 }
+
+/// As [`Level`] keeps them.
+const LOWERED_BY: [LoweredBy; 4] =
+    [LoweredBy::Nothing, LoweredBy::Quota, LoweredBy::Pressure, LoweredBy::Throttling];
 
 /// How often a condition that lasts is warned of.
 const WARN_AGAIN: Duration = Duration::from_secs(10 * 60);
@@ -74,9 +135,16 @@ pub(super) async fn run(parts: &Parts) {
     let mut swept = before;
     let mut reading = Reading::default();
     let mut full = Warned::default();
+    let root = (!parts.config.limits.ignore_machine_pressure).then(|| Path::new("/"));
+    let mut machine = Watch::new(root);
     loop {
         ticks.tick().await;
         let now = parts.exchange.now().mono;
+        let held = machine.held(parts.level.configured(), now);
+        if held.budget != parts.governor.budget() {
+            parts.governor.set_budget(held.budget);
+        }
+        parts.level.set_held(held);
         let measured = parts.meter.sample(now);
         let dt = now.saturating_sub(before);
         before = now;
@@ -91,6 +159,7 @@ pub(super) async fn run(parts: &Parts) {
             (true, false, None) => 1,
             (true, true, None) => 2,
         };
+        parts.level.blind.store(control.blind, Ordering::Relaxed);
         parts.level.state.store(state, Ordering::Relaxed);
         parts.level.floor_wins.fetch_add(u64::from(control.floor_wins), Ordering::Relaxed);
         if now.saturating_sub(swept) >= SWEEP {

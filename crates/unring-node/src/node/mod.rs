@@ -4,6 +4,7 @@ mod build;
 mod control;
 mod error;
 mod libp2p;
+mod machine;
 mod memory;
 mod reading;
 mod reload;

@@ -27,7 +27,7 @@ impl Reload {
 }
 
 fn take_over(parts: &Parts, config: &Config) {
-    parts.governor.set_budget(config.limits.cpu_budget);
+    parts.level.configure(config.limits.cpu_budget);
     let addresses: Vec<_> = config.upstreams.iter().map(ToString::to_string).collect();
     let upstreams = parts.exchange.joins_since(&addresses);
     parts.exchange.event(|state, now| state.engine.set_upstreams(now, upstreams));

@@ -50,7 +50,7 @@ pub struct Machine {
     pub pressure: Option<f64>,
     /// The least quota of the own control group and those above it, in cores.
     pub quota: Option<f64>,
-    /// The longest time that one of them has been throttled; it only grows.
+    /// How long they have been throttled, all added up; it only grows.
     pub throttled: Option<Duration>,
 }
 
