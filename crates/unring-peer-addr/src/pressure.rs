@@ -26,7 +26,7 @@ impl Pressure {
 
     /// Bytes per second, as they come over the wire, that each accepted connection may read; none: no limit.
     ///
-    /// A connection may read 16 KiB more at first. TLS handshakes are not slowed down.
+    /// A connection may read 8 KiB more at first. TLS handshakes are not slowed down.
     pub fn set_read_rate(&self, bytes_per_second: Option<NonZeroU32>) {
         self.read_rate.store(bytes_per_second.map_or(0, NonZeroU32::get), Relaxed);
     }

@@ -15,7 +15,7 @@ use crate::Pressure;
 
 /// Bytes that a connection reads before the rate holds it back: several ordinary requests, so that who asks now and
 /// then is not slowed down. It is also the most that is read at once under pressure.
-const READ_BURST: u64 = 16 * 1024;
+const READ_BURST: u64 = 8 * 1024;
 
 /// Bytes worth waking up for, or one second's worth where that is less: each read costs a system call.
 const USEFUL_READ: u64 = 1024;
