@@ -106,7 +106,7 @@ impl<V: Verifier + Clone> World<V> {
         fresh_connection: bool,
     ) {
         self.assert_persisted(id, request.caller_record.as_slice());
-        self.traffic.count_request(request.scope);
+        self.traffic.count_request(&request);
         let party = self.party(id);
         let Some((to, fresh)) = self.connect(id, upstream, fresh_connection) else {
             let to = Caller { party, call, fresh: false, upstream };
@@ -129,6 +129,7 @@ impl<V: Verifier + Clone> World<V> {
         resume: Option<Position>,
     ) {
         self.traffic.streams += 1;
+        self.traffic.count_records(std::slice::from_ref(&record));
         let from = End { party: self.party(id), stream };
         let Some((to, fresh)) = self.connect(id, upstream, false) else {
             return self.send(Message::StreamClosed { to: from });
@@ -221,7 +222,7 @@ impl<V: Verifier + Clone> World<V> {
         if let Some(balancer) = self.shared.get_mut(address) {
             return balancer.pick();
         }
-        self.nodes.iter().position(|node| node.name == address)
+        self.by_name.get(address).copied()
     }
 
     pub(crate) fn send(&mut self, message: Message) {

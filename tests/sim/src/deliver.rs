@@ -105,6 +105,7 @@ impl<V: Verifier + Clone> World<V> {
         self.assert_persisted(from, &answer.records);
         match waiting {
             Waiting::Node(to) => {
+                self.traffic.count_records(&answer.records);
                 let from = self.nodes[from].peer_id();
                 if !self.faults.is_lost() {
                     self.send(Message::Response { to, from, answer: Box::new(answer) });

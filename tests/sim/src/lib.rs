@@ -19,6 +19,6 @@ mod world;
 pub use self::faults::Faults;
 pub use self::node::{Node, NodeId, identity};
 pub use self::shape::{Shape, name};
-pub use self::traffic::Traffic;
+pub use self::traffic::{Follow, Traffic};
 pub use self::verifier::Trusting;
 pub use self::world::{Answered, World};

@@ -16,6 +16,8 @@ pub enum Shape {
     Tree,
     /// Each joins every other.
     Mesh,
+    /// Each joins three: with the nodes in rows, the next, the one below and the one below the next, around the edges.
+    Torus,
     /// Each joins up to three others, drawn from this seed.
     Random(u64),
 }
@@ -32,6 +34,12 @@ impl Shape {
             Self::Mesh => {
                 let pairs = (0..nodes).flat_map(|from| (0..nodes).map(move |to| (from, to)));
                 pairs.filter(|(from, to)| from != to).collect()
+            }
+            Self::Torus => {
+                let row = nodes.isqrt().max(2);
+                let others =
+                    move |node| [1, row, row + 1].map(|step| (node, (node + step) % nodes));
+                (0..nodes).flat_map(others).filter(|(from, to)| from != to).collect()
             }
             Self::Random(seed) => random(nodes, seed),
         }

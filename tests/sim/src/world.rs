@@ -1,7 +1,7 @@
 //! The network: its nodes, its clock, and what a test may do to it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::time::Duration;
 
 use unring_exchange::{
@@ -39,6 +39,8 @@ pub struct World<V> {
     pub faults: Faults,
     /// What has been sent.
     pub traffic: Traffic,
+    /// Which node is at an address.
+    pub(crate) by_name: HashMap<String, NodeId>,
     /// Addresses that lead to several nodes.
     pub(crate) shared: BTreeMap<String, Balancer>,
     queue: BinaryHeap<Reverse<(Duration, u64)>>,
@@ -67,6 +69,7 @@ impl<V: Verifier + Clone> World<V> {
             latency,
             faults: Faults::none(),
             traffic: Traffic::default(),
+            by_name: HashMap::new(),
             shared: BTreeMap::new(),
             queue: BinaryHeap::new(),
             messages: BTreeMap::new(),
@@ -102,9 +105,11 @@ impl<V: Verifier + Clone> World<V> {
         mut change: impl FnMut(&mut Config),
     ) -> Self {
         let mut world = Self::new(verifier, latency);
-        for node in 0..nodes {
-            let upstreams = joins.iter().filter(|(from, _)| *from == node);
-            let upstreams: Vec<_> = upstreams.map(|(_, to)| name(*to)).collect();
+        let mut upstreams_of = vec![Vec::new(); nodes];
+        for (from, to) in joins {
+            upstreams_of[*from].push(name(*to));
+        }
+        for (node, upstreams) in upstreams_of.iter().enumerate() {
             let upstreams: Vec<_> = upstreams.iter().map(String::as_str).collect();
             world.add(&name(node), identity(node), &upstreams, &mut change);
         }
@@ -124,6 +129,7 @@ impl<V: Verifier + Clone> World<V> {
         seed[..8].copy_from_slice(&(id as u64).to_le_bytes());
         let mut config = Config::new(name, seed);
         change(&mut config);
+        self.by_name.entry(name.to_owned()).or_insert(id);
         self.nodes.push(Node {
             name: name.to_owned(),
             identity,
