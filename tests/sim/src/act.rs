@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use unring_exchange::{
-    Action, Batch, CallId, Engine, OutboundRequest, Position, StreamId, UpstreamId, Verifier,
+    Action, Answer, Batch, CallId, Engine, OutboundRequest, Position, Scope, StreamId, UpstreamId,
+    Verifier,
 };
 use unring_peer::SignedRecord;
 
@@ -106,13 +107,28 @@ impl<V: Verifier + Clone> World<V> {
         fresh_connection: bool,
     ) {
         self.assert_persisted(id, request.caller_record.as_slice());
-        self.traffic.count_request(&request);
         let party = self.party(id);
+        let hollow = self.faults.hollow_requests && request.scope == Scope::Recursive;
+        if !hollow {
+            self.traffic.count_request(&request);
+        }
         let Some((to, fresh)) = self.connect(id, upstream, fresh_connection) else {
             let to = Caller { party, call, fresh: false, upstream };
             return self.send_after(self.latency, Message::Failure { to, reason: "refused" });
         };
         let from = Caller { party, call, fresh, upstream };
+        if hollow {
+            let responder = self.nodes[to.node].peer_id();
+            let answer = Box::new(Answer {
+                responder,
+                records: Vec::new(),
+                incomplete: [].into(),
+                upstreams: Vec::new(),
+                request_id: None,
+                retry_after: None,
+            });
+            return self.send(Message::Response { to: from, from: responder, answer });
+        }
         let reason = "no answer in time";
         self.send_after(timeout, Message::Failure { to: from, reason });
         if !self.faults.is_lost() {

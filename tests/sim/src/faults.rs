@@ -16,6 +16,8 @@ pub struct Faults {
     pub loss: f64,
     /// Each message takes up to this much longer. Those on one stream stay in order.
     pub jitter: Duration,
+    /// Recursive requests are answered at once with nothing, and not counted: what is known spreads by streams alone.
+    pub hollow_requests: bool,
     /// Pairs of nodes that cannot reach each other, each in ascending order.
     pub(crate) cut: BTreeSet<(NodeId, NodeId)>,
     /// Pairs of nodes between which nothing arrives any more, and nobody is told.
@@ -25,9 +27,10 @@ pub struct Faults {
 
 impl Faults {
     pub(crate) fn none() -> Self {
-        let (loss, jitter) = (0.0, Duration::ZERO);
+        let (loss, jitter, hollow_requests) = (0.0, Duration::ZERO, false);
         let (cut, stalled) = (BTreeSet::new(), BTreeSet::new());
-        Self { loss, jitter, cut, stalled, rng: StdRng::seed_from_u64(0) }
+        let rng = StdRng::seed_from_u64(0);
+        Self { loss, jitter, hollow_requests, cut, stalled, rng }
     }
 
     /// Draws from another seed.

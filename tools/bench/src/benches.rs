@@ -27,4 +27,9 @@ pub const BENCHES: &[Bench] = &[
         about: "rings of joins, against libraries that keep a topological order",
         run: crate::cycle::run,
     },
+    Bench {
+        name: "growth",
+        about: "messages and time to converge from 10 to 10 000 nodes, in virtual time",
+        run: crate::growth::run,
+    },
 ];
