@@ -46,8 +46,23 @@ pub enum Action {
         request: Box<OutboundRequest>,
         /// When to give up.
         timeout: Duration,
-        /// Over a connection of its own, which is closed afterwards: it may lead elsewhere than the one in use.
-        fresh_connection: bool,
+    },
+    /// Look who is at an upstream's address now, over a connection of its own, which is closed afterwards: it may lead
+    /// elsewhere than the one in use. If the transport says that one of `connected` is there, nothing is asked: report with
+    /// [`Engine::on_probe_done`](crate::Engine::on_probe_done). Else send the request over that connection, since behind
+    /// a shared address nothing else may connect us, and report with
+    /// [`Engine::on_call_done`](crate::Engine::on_call_done), as fresh.
+    Probe {
+        /// Its name.
+        call: CallId,
+        /// Where to.
+        upstream: UpstreamId,
+        /// Ourselves, and the nodes that the address led to with which a stream is open.
+        connected: Vec<PeerId>,
+        /// What to ask any other.
+        request: Box<OutboundRequest>,
+        /// When to give up.
+        timeout: Duration,
     },
     /// Open a stream to an upstream and report with [`Engine::on_stream_opened`](crate::Engine::on_stream_opened) or
     /// [`Engine::on_stream_closed`](crate::Engine::on_stream_closed).

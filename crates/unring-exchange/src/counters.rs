@@ -7,8 +7,10 @@ pub struct Counters {
     pub served: u64,
     /// Recursive requests sent: the messages of law L1.
     pub sent: u64,
-    /// Local requests sent: polls and probes.
+    /// Local requests sent: polls of upstreams that cannot stream, and looks that met a node without a stream.
     pub sent_local: u64,
+    /// Looks at where an address leads, over connections of their own.
+    pub probes: u64,
     /// Inbound requests that had been forwarded before.
     pub duplicates: u64,
     /// Inbound requests that came back with our own stamp: each is a turn of a ring that was cut short.

@@ -4,7 +4,8 @@
 //! | What happens | Reported with |
 //! |---|---|
 //! | a request comes in, or its caller gives up | [`Engine::on_request`], [`Engine::on_request_cancelled`] |
-//! | an [`Action::Call`] ends, however | [`Engine::on_call_done`] |
+//! | an authenticated caller connects | [`Engine::on_caller`] |
+//! | an [`Action::Call`] or [`Action::Probe`] ends, however | [`Engine::on_call_done`], [`Engine::on_probe_done`] |
 //! | a node or client watches us | [`Engine::on_watcher`] |
 //! | an [`Action::OpenStream`] succeeds | [`Engine::on_stream_opened`] |
 //! | records come on a stream, it ends or could not be opened | [`Engine::on_stream_records`], [`Engine::on_stream_closed`] |
@@ -14,7 +15,7 @@
 //! | configuration or addresses change | [`Engine::set_upstreams`], [`Engine::set_addresses`] |
 //!
 //! After each, [`Engine::take_actions`] is emptied. A connection to an upstream is kept for its stream and requests; a
-//! call with `fresh_connection` gets one of its own, and an [`Action::CloseStream`] closes the one below the stream, so
+//! probe gets one of its own, and an [`Action::CloseStream`] closes the one below the stream, so
 //! that the next one may lead elsewhere. `fresh` says of a result that its connection was made for it.
 //!
 //! # Bounds

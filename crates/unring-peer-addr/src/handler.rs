@@ -14,6 +14,10 @@ use crate::{Caller, Refusal};
 /// Answers the three calls of the service. Messages were checked against every bound of the wire; signatures of records
 /// and traces, and whether a trace's last hop is the caller, are the handler's to check. A future is dropped when its caller is gone.
 pub trait Handler: Send + Sync + 'static {
+    /// A caller has connected, and its certificate says who it is. It may ask for nothing: a node looks like that where an
+    /// address leads. Called before anything else of the connection; it must not block.
+    fn connected(&self, _caller: Caller) {}
+
     /// Which peers can the caller bootstrap from? `budget` is the time that the caller still waits; an answer after it
     /// is read by nobody.
     fn list_peers(

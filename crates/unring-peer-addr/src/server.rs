@@ -25,7 +25,7 @@ use crate::gate::{Gate, Shared};
 use crate::limits::MAX_MESSAGE_BYTES;
 use crate::pb::peer_addr_service_server::PeerAddrServiceServer;
 use crate::service::GrpcService;
-use crate::{ConnectInfo, Handler, ServerConfig, pb};
+use crate::{Caller, ConnectInfo, Handler, ServerConfig, pb};
 
 /// Pause after an error of the incoming stream, so that one that fails for ever takes no CPU.
 const INCOMING_ERROR_PAUSE: Duration = Duration::from_millis(50);
@@ -68,6 +68,7 @@ where
     });
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<PeerAddrServiceServer<GrpcService<H>>>().await;
+    let visited = Arc::clone(&handler);
     let service = GrpcService { handler, shared: Arc::clone(&shared) };
     let service = PeerAddrServiceServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
@@ -92,6 +93,9 @@ where
                 next = incoming.next(), if open => match next {
                     Some(Ok(io)) => {
                         let info = io.connect_info();
+                        if let ConnectInfo { remote, transport, peer: Some(peer), .. } = info {
+                            visited.connected(Caller { peer: Some(peer), remote, transport });
+                        }
                         let shared = Arc::clone(&shared);
                         let gate = Gate { routes: routes.clone(), info, shared };
                         connections.spawn(connection(io, gate, http.clone(), draining.clone()));

@@ -6,7 +6,7 @@ use unring_exchange::{
     Action, Answer, Batch, CallId, Engine, OutboundRequest, Position, Scope, StreamId, UpstreamId,
     Verifier,
 };
-use unring_peer::SignedRecord;
+use unring_peer::{PeerId, SignedRecord};
 
 use crate::message::{Caller, End, Message, Party};
 use crate::node::NodeId;
@@ -54,8 +54,12 @@ impl<V: Verifier + Clone> World<V> {
                     self.respond(id, waiting, answer);
                 }
             }
-            Action::Call { call, upstream, request, timeout, fresh_connection } => {
-                self.call(id, call, upstream, *request, timeout, fresh_connection);
+            Action::Call { call, upstream, request, timeout } => {
+                self.call(id, call, upstream, *request, timeout);
+            }
+            Action::Probe { call, upstream, connected, request, timeout } => {
+                let to = Caller { party: self.party(id), call, fresh: true, upstream };
+                self.probe(id, to, &connected, request, timeout);
             }
             Action::OpenStream { stream, upstream, caller_record, resume } => {
                 self.assert_persisted(id, std::slice::from_ref(&caller_record));
@@ -104,7 +108,6 @@ impl<V: Verifier + Clone> World<V> {
         upstream: UpstreamId,
         request: OutboundRequest,
         timeout: Duration,
-        fresh_connection: bool,
     ) {
         self.assert_persisted(id, request.caller_record.as_slice());
         let party = self.party(id);
@@ -112,7 +115,7 @@ impl<V: Verifier + Clone> World<V> {
         if !hollow {
             self.traffic.count_request(&request);
         }
-        let Some((to, fresh)) = self.connect(id, upstream, fresh_connection) else {
+        let Some((to, fresh)) = self.connect(id, upstream, false) else {
             let to = Caller { party, call, fresh: false, upstream };
             return self.send_after(self.latency, Message::Failure { to, reason: "refused" });
         };
@@ -134,6 +137,33 @@ impl<V: Verifier + Clone> World<V> {
         if !self.faults.is_lost() {
             self.send(Message::Request { to, from, request: Box::new(request), timeout });
         }
+    }
+
+    /// A handshake, after which the node knows who is there, and a request if that is nobody of `connected`.
+    fn probe(
+        &mut self,
+        id: NodeId,
+        to: Caller,
+        connected: &[PeerId],
+        request: Box<OutboundRequest>,
+        timeout: Duration,
+    ) {
+        self.traffic.probes += 1;
+        let reached = self.connect(id, to.upstream, true).filter(|_| !self.faults.is_lost());
+        let Some((at, _)) = reached else {
+            return self
+                .send_after(CONNECT_TIMEOUT.min(timeout), Message::Probed { to, peer: None });
+        };
+        let (peer, caller) = (self.nodes[at.node].peer_id(), self.nodes[id].peer_id());
+        let now = self.now_of(at.node);
+        self.with_engine(at.node, |engine| engine.on_caller(now, caller));
+        if connected.contains(&peer) {
+            return self.send_after(self.latency * 2, Message::Probed { to, peer: Some(peer) });
+        }
+        self.traffic.count_request(&request);
+        self.assert_persisted(id, request.caller_record.as_slice());
+        self.send_after(timeout, Message::Failure { to, reason: "no answer in time" });
+        self.send(Message::Request { to: at, from: to, request, timeout });
     }
 
     fn open(

@@ -52,6 +52,10 @@ impl<V: Verifier + Clone> World<V> {
                     engine.on_call_done(now, to.call, Err(failure), false);
                 });
             }
+            Message::Probed { to, peer } => {
+                let result = peer.ok_or_else(|| CallFailure::new("no connection"));
+                self.with_engine(id, |engine| engine.on_probe_done(now, to.call, result));
+            }
             Message::OpenStream { to, from, record, resume, fresh } => {
                 self.open_stream(to, from, &record, resume, fresh);
             }

@@ -44,6 +44,7 @@ pub(crate) enum Message {
     Request { to: Party, from: Caller, request: Box<OutboundRequest>, timeout: Duration },
     Response { to: Caller, from: PeerId, answer: Box<Answer> },
     Failure { to: Caller, reason: &'static str },
+    Probed { to: Caller, peer: Option<PeerId> },
     OpenStream { to: Party, from: End, record: SignedRecord, resume: Option<Position>, fresh: bool },
     StreamOpened { to: End, peer: PeerId, fresh: bool },
     Batch { to: End, batch: Batch<SignedRecord> },
@@ -56,7 +57,9 @@ impl Message {
         match self {
             Self::Timer(party) => *party,
             Self::Request { to, .. } | Self::OpenStream { to, .. } => *to,
-            Self::Response { to, .. } | Self::Failure { to, .. } => to.party,
+            Self::Response { to, .. } | Self::Failure { to, .. } | Self::Probed { to, .. } => {
+                to.party
+            }
             Self::StreamOpened { to, .. }
             | Self::Batch { to, .. }
             | Self::StreamClosed { to, .. } => to.party,

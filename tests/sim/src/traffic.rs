@@ -29,8 +29,10 @@ pub enum Follow {
 pub struct Traffic {
     /// Recursive requests: the messages of law L1.
     pub recursive: u64,
-    /// Local requests: polls and probes.
+    /// Local requests: polls of upstreams that cannot stream.
     pub local: u64,
+    /// Connections made to see where an address leads.
+    pub probes: u64,
     /// Streams that nodes tried to open.
     pub streams: u64,
     /// Messages on streams, heartbeats left out.

@@ -70,7 +70,8 @@ fn assert_quiet(world: &mut World<Trusting>, case: &str) {
     assert!(world.traffic.most_pushes_of_a_version() <= 2 * joins, "{case}");
     let on_ring = world.true_rings().iter().map(BTreeSet::len).sum::<usize>() > 0;
     let probes = if on_ring { 3 * joins } else { 0 };
-    assert!(world.traffic.local <= probes, "{case}: {} probes", world.traffic.local);
+    assert!(world.traffic.probes <= probes, "{case}: {} probes", world.traffic.probes);
+    assert_eq!(world.traffic.local, 0, "{case}: nobody is asked for a list");
     // Between the renewals nothing at all but those probes, and four heartbeats a minute from each end of a join.
     world.run_for(Duration::from_secs(60));
     world.traffic = Default::default();
@@ -78,7 +79,7 @@ fn assert_quiet(world: &mut World<Trusting>, case: &str) {
     assert_eq!((world.traffic.pushes, world.traffic.recursive), (0, 0), "{case}");
     let (timers, beats) = (world.traffic.timers, world.traffic.heartbeats);
     assert!(beats <= 2 * joins * 7 * 4, "{case}: {beats} heartbeats");
-    assert!(timers <= nodes * 4 + world.traffic.local * 2 + beats, "{case}: {timers} timers");
+    assert!(timers <= nodes * 4 + world.traffic.probes * 2 + beats, "{case}: {timers} timers");
 }
 
 fn check(shape: Shape, nodes: usize) {

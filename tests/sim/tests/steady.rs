@@ -22,14 +22,14 @@ fn settled(shape: Shape, nodes: usize) -> World<Trusting> {
 }
 
 #[test]
-fn a_steady_cluster_opens_no_stream_for_hours() {
+fn a_steady_cluster_exchanges_no_list_and_opens_no_stream_for_hours() {
     for shape in SHAPES {
         let mut world = settled(shape, 6);
         let joins = world.joins().len() as u64;
         let hours = 6;
         world.run_for(Duration::from_secs(hours * 3600));
         let sent = &world.traffic;
-        assert_eq!((sent.recursive, sent.streams), (0, 0), "{shape:?}");
+        assert_eq!((sent.recursive, sent.local, sent.streams), (0, 0, 0), "{shape:?}");
         assert_eq!(world.missing(), [""; 0], "{shape:?}");
         // Each renewal is one version, and each version crosses each join once or twice.
         let renewals = hours * 3600 / RENEWAL.as_secs();

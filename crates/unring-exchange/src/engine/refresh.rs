@@ -117,7 +117,7 @@ impl<V: Verifier> Engine<V> {
             Link::Polling { next } if next <= now.mono => {
                 let (request, timeout) = self.local_request();
                 self.counters.sent_local += 1;
-                self.call(now, id, Purpose::Poll, request, timeout, false);
+                self.call(now, id, Purpose::Poll, request, timeout);
                 Link::Polling { next: now.mono + jitter(POLL_INTERVAL, &mut self.rng) }
             }
             _ => return,
@@ -132,13 +132,11 @@ impl<V: Verifier> Engine<V> {
     fn probe_if_due(&mut self, now: Now, id: UpstreamId) {
         let Some(upstream) = self.upstreams.get_mut(&id) else { return };
         if upstream.start_probe(now.mono, &mut self.rng) {
-            let (request, timeout) = self.local_request();
-            self.counters.sent_local += 1;
-            self.call(now, id, Purpose::Probe, request, timeout, true);
+            self.probe(now, id);
         }
     }
 
-    fn local_request(&self) -> (OutboundRequest, Duration) {
+    pub(crate) fn local_request(&self) -> (OutboundRequest, Duration) {
         let caller_record = self.own.record.clone();
         let request =
             OutboundRequest { scope: Scope::Local, max_peers: 0, trace: None, caller_record };

@@ -159,14 +159,7 @@ impl<V: Verifier> Engine<V> {
                     trace: Some(trace.clone()),
                     caller_record: self.own.record.clone(),
                 };
-                calls.insert(self.call(
-                    now,
-                    id,
-                    Purpose::Forward(inbound),
-                    request,
-                    timeout,
-                    false,
-                ));
+                calls.insert(self.call(now, id, Purpose::Forward(inbound), request, timeout));
             }
         }
         self.counters.sent += calls.len() as u64;

@@ -10,7 +10,7 @@ use crate::config::{FAIR_TIMEOUT, MAX_RETRY_AFTER};
 use crate::engine::request::{Asker, Pending, retry_after};
 use crate::engine::{Engine, Now};
 use crate::message::{Incomplete, OutboundRequest, RemoteAnswer, UpstreamOutcome};
-use crate::upstream::UpstreamId;
+use crate::upstream::{Upstream, UpstreamId};
 use crate::verifier::Verifier;
 
 /// One outbound request.
@@ -41,13 +41,12 @@ impl<V: Verifier> Engine<V> {
         purpose: Purpose,
         request: OutboundRequest,
         timeout: Duration,
-        fresh_connection: bool,
     ) -> CallId {
         let call = CallId(self.next_id());
         let started = now.mono;
         self.calls.insert(call, Call { upstream, purpose, started, timeout });
         let request = Box::new(request);
-        self.actions.push(Action::Call { call, upstream, request, timeout, fresh_connection });
+        self.actions.push(Action::Call { call, upstream, request, timeout });
         call
     }
 
@@ -66,6 +65,7 @@ impl<V: Verifier> Engine<V> {
         };
         let had_time = timeout >= FAIR_TIMEOUT || now.mono < started + timeout;
         self.note_end(now, upstream, purpose, result.as_ref().err().filter(|_| had_time));
+        self.counters.sent_local += u64::from(purpose == Purpose::Probe);
         let (result, incomplete, retry_after) = match result {
             Ok(answer) => {
                 self.observe(now, upstream, answer.responder, fresh);
@@ -91,6 +91,28 @@ impl<V: Verifier> Engine<V> {
         });
         if pending.calls.is_empty() {
             self.finish(now, inbound);
+        }
+    }
+
+    pub(crate) fn probe(&mut self, now: Now, upstream: UpstreamId) {
+        let call = CallId(self.next_id());
+        let (request, timeout) = self.local_request();
+        let (purpose, started) = (Purpose::Probe, now.mono);
+        self.calls.insert(call, Call { upstream, purpose, started, timeout });
+        self.counters.probes += 1;
+        let targets = self.upstreams.get(&upstream).map(Upstream::targets).unwrap_or_default();
+        let streams = |peer: &PeerId| self.streams.values().any(|one| one.peer == Some(*peer));
+        let connected = targets.into_iter().filter(streams).chain([self.me()]).collect();
+        let request = Box::new(request);
+        self.actions.push(Action::Probe { call, upstream, connected, request, timeout });
+    }
+
+    /// An [`Action::Probe`] has ended with nothing asked: who was there.
+    pub fn on_probe_done(&mut self, now: Now, call: CallId, result: Result<PeerId, CallFailure>) {
+        let Some(Call { upstream, purpose, .. }) = self.calls.remove(&call) else { return };
+        self.note_end(now, upstream, purpose, result.as_ref().err());
+        if let Ok(peer) = result {
+            self.observe(now, upstream, peer, true);
         }
     }
 

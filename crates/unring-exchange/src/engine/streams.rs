@@ -74,6 +74,12 @@ impl<V: Verifier> Engine<V> {
         Ok(id)
     }
 
+    /// An authenticated caller has connected, whether or not it asks for anything: a node that looks where an address leads
+    /// does not. Rings that it closes are known from both sides then.
+    pub fn on_caller(&mut self, now: Now, caller: PeerId) {
+        self.detector.caller_seen(now.mono, &caller);
+    }
+
     /// A stream to an upstream is open; `peer` is who the transport says is there.
     pub fn on_stream_opened(&mut self, now: Now, id: StreamId, peer: PeerId, fresh: bool) {
         let Some(upstream) = self.opening(id) else { return };

@@ -7,7 +7,7 @@ use unring_peer::{Identity, SignedRecord};
 
 use super::support::*;
 use crate::config::{MAX_PROBES, PROBE_AGAIN, PROBE_INTERVAL, TARGET_WINDOW};
-use crate::{Action, CallId, Scope};
+use crate::{Action, CallFailure, CallId};
 
 /// A record of `peer` that joins the node under test.
 fn closing(node: &Harness, peer: &Identity) -> SignedRecord {
@@ -24,13 +24,10 @@ fn said(actions: &[Action]) -> Vec<(RingKind, Voice)> {
     events.collect()
 }
 
-/// The probes among `actions`: requests over connections of their own.
+/// The probes among `actions`.
 fn probes(actions: &[Action]) -> Vec<CallId> {
     let probes = actions.iter().filter_map(|action| match action {
-        Action::Call { call, request, fresh_connection: true, .. } => {
-            assert_eq!(request.scope, Scope::Local);
-            Some(*call)
-        }
+        Action::Probe { call, .. } => Some(*call),
         _ => None,
     });
     probes.collect()
@@ -86,7 +83,7 @@ fn a_join_on_a_ring_is_looked_at_until_it_is_clear_where_it_leads() {
     let mut node = on_a_ring(&peer);
     let start = node.now.mono;
     let times = run_probes(&mut node, seconds(3600 / 3), |node, probe| {
-        node.call_done(probe, &peer, &[]);
+        node.engine.on_probe_done(node.now, probe, Ok(peer.peer_id()));
     });
     // The stream was the first look.
     let early: Vec<_> = times.iter().filter(|at| **at - start < seconds(2)).collect();
@@ -109,7 +106,7 @@ fn a_shared_address_is_recognised_before_the_ring_is_announced() {
     run_probes(&mut node, millis(1900), |node, probe| {
         turn += 1;
         let answerer = if turn % 2 == 0 { &one } else { &other };
-        node.call_done(probe, answerer, &[]);
+        node.engine.on_probe_done(node.now, probe, Ok(answerer.peer_id()));
         heard.extend(said(&node.actions()));
     });
     heard.extend(said(&node.run(seconds(10))));
@@ -121,7 +118,9 @@ fn a_shared_address_is_recognised_before_the_ring_is_announced() {
 fn probes_that_fail_become_rare() {
     let peer = Identity::generate();
     let mut node = on_a_ring(&peer);
-    let times = run_probes(&mut node, seconds(1500), |node, probe| node.call_failed(probe));
+    let times = run_probes(&mut node, seconds(1500), |node, probe| {
+        node.engine.on_probe_done(node.now, probe, Err(CallFailure::new("refused")))
+    });
     assert!(times.len() <= 15, "{} probes in 25 minutes: {times:?}", times.len());
     // They say nothing about requests, and the next one that is answered starts over.
     node.forwarded(None, recursive(None));
@@ -139,10 +138,12 @@ fn probes_without_an_answer_are_bounded() {
 fn a_join_that_left_its_ring_is_left_alone() {
     let peer = Identity::generate();
     let mut node = on_a_ring(&peer);
-    run_probes(&mut node, seconds(60), |node, probe| node.call_done(probe, &peer, &[]));
+    run_probes(&mut node, seconds(60), |node, probe| {
+        node.engine.on_probe_done(node.now, probe, Ok(peer.peer_id()))
+    });
     node.watcher(&peer, &record(&peer, 2));
     let times = run_probes(&mut node, seconds(1500), |node, probe| {
-        node.call_done(probe, &peer, &[]);
+        node.engine.on_probe_done(node.now, probe, Ok(peer.peer_id()));
     });
     assert_eq!(times, [], "its newer record no longer closes the ring");
     assert!(node.engine.rings().is_empty());
@@ -156,7 +157,7 @@ fn an_address_that_led_elsewhere_is_left_alone_after_some_looks() {
     node.engine.on_stream_closed(node.now, stream, &crate::CallFailure::new("over"));
     let stream = node.open_stream(&new);
     let times = run_probes(&mut node, seconds(1500), |node, probe| {
-        node.call_done(probe, &new, &[]);
+        node.engine.on_probe_done(node.now, probe, Ok(new.peer_id()));
     });
     assert!((TARGET_WINDOW..=TARGET_WINDOW + 2).contains(&times.len()), "{times:?}");
     assert_eq!(node.engine.upstreams(node.now)[0].targets, [new.peer_id()].into());

@@ -330,6 +330,7 @@ fn records_in(action: &Action) -> Vec<&SignedRecord> {
         Action::OpenStream { caller_record, .. } => vec![caller_record],
         Action::Push { batch, .. } => batch.records.iter().collect(),
         Action::PersistSeq { .. }
+        | Action::Probe { .. }
         | Action::CloseStream { .. }
         | Action::PersistTargets { .. }
         | Action::BookChanged

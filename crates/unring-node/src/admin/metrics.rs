@@ -53,7 +53,12 @@ impl Snapshot {
             counters: vec![
                 ("requests_served", "Requests for peers answered", counters.served),
                 ("requests_sent", "Recursive requests sent to upstreams", counters.sent),
-                ("local_requests_sent", "Polls and probes sent to upstreams", counters.sent_local),
+                (
+                    "local_requests_sent",
+                    "Polls of upstreams that cannot stream, and looks that met another node",
+                    counters.sent_local,
+                ),
+                ("probes", "Looks at where an upstream's address leads", counters.probes),
                 (
                     "requests_duplicate",
                     "Requests that had been forwarded before",
@@ -96,6 +101,22 @@ impl Snapshot {
                     counters.clock_skew,
                 ),
                 ("records_pushed", "Records sent on streams", counters.pushes),
+                ("stream_heartbeats", "Messages on streams without a record", counters.heartbeats),
+                (
+                    "streams_resumed",
+                    "Streams of watchers that went on where an earlier one ended",
+                    counters.streams_resumed,
+                ),
+                (
+                    "streams_slow",
+                    "Streams ended because the other end did not read",
+                    counters.slow_consumers,
+                ),
+                (
+                    "streams_silent",
+                    "Streams ended because nothing was heard on them",
+                    counters.silent_streams,
+                ),
                 ("records_kept", "Records that were new or newer", counters.records_kept),
                 (
                     "records_invalid",

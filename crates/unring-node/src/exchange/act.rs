@@ -32,8 +32,11 @@ impl Exchange {
                     let _ = caller.send(answer);
                 }
             }
-            Action::Call { call, upstream, request, timeout, fresh_connection } => {
-                self.start_call(state, call, upstream, *request, timeout, fresh_connection);
+            Action::Call { call, upstream, request, timeout } => {
+                self.start_call(state, call, upstream, *request, timeout);
+            }
+            Action::Probe { call, upstream, connected, request, timeout } => {
+                self.start_probe(state, call, upstream, connected, *request, timeout);
             }
             Action::OpenStream { stream, upstream, caller_record, resume } => {
                 let open = OutboundOpen { caller_record: Some(caller_record), resume };

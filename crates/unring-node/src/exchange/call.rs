@@ -1,9 +1,9 @@
-//! One outbound request, as a task.
+//! One outbound request or look at an address, as a task.
 
 use std::time::Duration;
 
 use unring_exchange::{CallFailure, CallId, OutboundRequest, RemoteAnswer, UpstreamId};
-use unring_peer::GrpcUrl;
+use unring_peer::{GrpcUrl, PeerId};
 use unring_peer_addr::CallError;
 
 use super::{Exchange, State};
@@ -17,33 +17,73 @@ impl Exchange {
         upstream: UpstreamId,
         request: OutboundRequest,
         timeout: Duration,
-        fresh_connection: bool,
     ) {
-        // Addresses come from a configuration that was read as URLs.
-        let url = state
-            .engine
-            .upstream_address(upstream)
-            .and_then(|address| address.parse::<GrpcUrl>().ok());
+        let url = url(state, upstream);
         let exchange = self.clone();
-        let task = async move {
-            let done = async {
+        self.within(
+            timeout,
+            async move {
                 let Some(url) = url else {
                     return (Err(CallFailure::new("no such upstream")), false);
                 };
-                exchange.call(&url, request, timeout, fresh_connection).await
-            };
-            let (result, fresh) = tokio::select! {
+                exchange.call(&url, request, timeout).await
+            },
+            move |exchange, done| {
+                let (result, fresh) = done.unwrap_or_else(|failure| (Err(failure), false));
+                if let Err(failure) = &result {
+                    tracing::debug!(reason = failure.reason, "a request to an upstream failed");
+                }
+                exchange.event(|state, now| state.engine.on_call_done(now, call, result, fresh));
+            },
+        );
+    }
+
+    /// Looks who is at an upstream's address, over a connection of its own.
+    pub(super) fn start_probe(
+        &self,
+        state: &State,
+        call: CallId,
+        upstream: UpstreamId,
+        connected: Vec<PeerId>,
+        request: OutboundRequest,
+        timeout: Duration,
+    ) {
+        let url = url(state, upstream);
+        let exchange = self.clone();
+        self.within(
+            timeout,
+            async move {
+                let url = url.ok_or_else(|| CallFailure::new("no such upstream"))?;
+                exchange.probe(&url, &connected, request, timeout).await
+            },
+            move |exchange, done| {
+                exchange.event(|state, now| match done.and_then(|found| found) {
+                    Ok(Found::Connected(peer)) => state.engine.on_probe_done(now, call, Ok(peer)),
+                    Ok(Found::Other(answer)) => {
+                        state.engine.on_call_done(now, call, Ok(*answer), true);
+                    }
+                    Err(failure) => state.engine.on_probe_done(now, call, Err(failure)),
+                });
+            },
+        );
+    }
+
+    /// Does `what` as a task of its own, and reports how it ended, unless the node stops first.
+    fn within<T: Send + 'static>(
+        &self,
+        timeout: Duration,
+        what: impl Future<Output = T> + Send + 'static,
+        report: impl FnOnce(&Self, Result<T, CallFailure>) + Send + 'static,
+    ) {
+        let exchange = self.clone();
+        drop(self.0.tasks.spawn(async move {
+            let done = tokio::select! {
                 () = exchange.0.stop.cancelled() => return,
-                done = tokio::time::timeout(timeout, done) => done.unwrap_or_else(|_| {
-                    (Err(CallFailure::new(format!("no answer within {timeout:?}"))), false)
-                }),
+                done = tokio::time::timeout(timeout, what) => done,
             };
-            if let Err(failure) = &result {
-                tracing::debug!(reason = failure.reason, "a request to an upstream failed");
-            }
-            exchange.event(|state, now| state.engine.on_call_done(now, call, result, fresh));
-        };
-        drop(self.0.tasks.spawn(task));
+            let late = |_| CallFailure::new(format!("no answer within {timeout:?}"));
+            report(&exchange, done.map_err(late));
+        }));
     }
 
     async fn call(
@@ -51,21 +91,44 @@ impl Exchange {
         url: &GrpcUrl,
         request: OutboundRequest,
         timeout: Duration,
-        fresh_connection: bool,
     ) -> (Result<RemoteAnswer, CallFailure>, bool) {
-        let clients = &self.0.clients;
-        let connected = if fresh_connection {
-            clients.connect(url).await.map(|client| (client, true)).map_err(|error| chain(&error))
-        } else {
-            clients.get(url).await
-        };
-        let (client, fresh) = match connected {
+        let (client, fresh) = match self.0.clients.get(url).await {
             Ok(connected) => connected,
             Err(why) => return (Err(CallFailure::new(why)), false),
         };
         let result = client.list_peers(request, timeout).await;
         (result.map_err(|error| failure(&error)), fresh)
     }
+
+    /// The certificate says who is there. In plaintext only an answer does.
+    async fn probe(
+        &self,
+        url: &GrpcUrl,
+        connected: &[PeerId],
+        request: OutboundRequest,
+        timeout: Duration,
+    ) -> Result<Found, CallFailure> {
+        let client = self.0.clients.connect(url).await;
+        let client = client.map_err(|error| CallFailure::new(chain(&error)))?;
+        if let Some(peer) = client.peer().filter(|peer| connected.contains(peer)) {
+            return Ok(Found::Connected(peer));
+        }
+        let answer = client.list_peers(request, timeout).await;
+        answer.map(|answer| Found::Other(Box::new(answer))).map_err(|error| failure(&error))
+    }
+}
+
+/// Who was at an address.
+enum Found {
+    /// A node with which there is a stream.
+    Connected(PeerId),
+    /// Another one, and what it answered.
+    Other(Box<RemoteAnswer>),
+}
+
+fn url(state: &State, upstream: UpstreamId) -> Option<GrpcUrl> {
+    // Addresses come from a configuration that was read as URLs.
+    state.engine.upstream_address(upstream)?.parse().ok()
 }
 
 /// What the engine is told of a failed call.

@@ -122,6 +122,12 @@ impl Drop for Cancel<'_> {
 }
 
 impl Handler for NodeHandler {
+    fn connected(&self, caller: Caller) {
+        if let Some(peer) = caller.peer {
+            self.exchange.event(|state, now| state.engine.on_caller(now, peer));
+        }
+    }
+
     async fn list_peers(
         &self,
         caller: Caller,
