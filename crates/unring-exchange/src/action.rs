@@ -150,7 +150,7 @@ pub enum Notice {
 pub struct CallFailure {
     /// For people: what happened, at which address.
     pub reason: String,
-    /// The upstream does not know the method: poll instead of streaming.
+    /// No stream is to be had there, for now or at all, while requests may be answered: poll instead.
     pub unsupported: bool,
     /// The upstream asked not to be asked again before.
     pub retry_after: Option<Duration>,

@@ -119,6 +119,14 @@ pub const MAX_PERSIST_WAIT: Duration = Duration::from_secs(5);
 /// How often an upstream that cannot stream is polled.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(30);
 
+/// How long an upstream is polled at first until a stream is tried again: it may have room by then, or be another
+/// version. Later attempts wait up to 5 minutes.
+pub const STREAM_AGAIN: Duration = Duration::from_secs(60);
+
+/// Streams to an upstream in a row that do not last [`STABLE_STREAM`] until it is polled instead: something on the way cuts
+/// them, and requests may pass.
+pub const MAX_SHORT_STREAMS: u32 = 3;
+
 /// Requests waiting for upstreams at once, whoever started them. At the cap the answer is local, marked busy.
 pub const MAX_PENDING: usize = 1024;
 

@@ -10,8 +10,8 @@ use unring_peer::{Join, PeerId, UnixMillis};
 use crate::action::CallFailure;
 use crate::backoff::{Backoff, jitter, out_of_step};
 use crate::config::{
-    MAX_PROBES, PROBE_AGAIN, PROBE_INTERVAL, RING_BACKOFF_MAX, RING_BACKOFF_MIN, STABLE_STREAM,
-    TARGET_WINDOW,
+    MAX_PROBES, MAX_SHORT_STREAMS, PROBE_AGAIN, PROBE_INTERVAL, RING_BACKOFF_MAX, RING_BACKOFF_MIN,
+    STABLE_STREAM, STREAM_AGAIN, TARGET_WINDOW,
 };
 use crate::looks::Looks;
 use crate::stream::StreamId;
@@ -32,7 +32,7 @@ pub enum Link {
     Opening(StreamId),
     /// A stream is open.
     Streaming(StreamId),
-    /// It cannot stream; it is asked for its list instead.
+    /// It cannot stream; it is asked for its list instead, until a stream is tried again.
     Polling {
         /// When next, on the engine's monotonic clock.
         next: Duration,
@@ -74,6 +74,11 @@ pub(crate) struct Upstream {
     /// Where its last stream ended.
     pub(crate) resume: Option<Resume>,
     link_backoff: Backoff,
+    stream_backoff: Backoff,
+    /// While it is polled: when a stream is tried again.
+    stream_again_at: Duration,
+    /// Streams in a row that did not last.
+    short_streams: u32,
     /// Since when its stream is open.
     open_since: Option<Duration>,
     pub(crate) last: Option<(Duration, LastResult)>,
@@ -101,6 +106,9 @@ impl Upstream {
             offered_seq: 0,
             resume: None,
             link_backoff: Backoff::default(),
+            stream_backoff: Backoff::default(),
+            stream_again_at: Duration::ZERO,
+            short_streams: 0,
             open_since: None,
             last: None,
             on_ring: false,
@@ -188,6 +196,14 @@ impl Upstream {
         let open_since = self.open_since.take();
         if open_since.is_some_and(|since| now >= since + STABLE_STREAM) {
             self.link_backoff.succeed();
+            self.stream_backoff.succeed();
+            self.short_streams = 0;
+        } else if open_since.is_some() {
+            self.short_streams = self.short_streams.saturating_add(1);
+            if self.short_streams >= MAX_SHORT_STREAMS {
+                self.last = Some((now, LastResult::Failed(why.reason.clone())));
+                return self.cannot_stream(now, rng);
+            }
         }
         let until = now + self.link_backoff.fail(hurried, rng).max(why.wait());
         if open_since.is_none() {
@@ -198,9 +214,19 @@ impl Upstream {
     }
 
     /// It cannot stream, so that it is polled, from now on.
-    pub(crate) fn cannot_stream(&mut self, now: Duration) {
+    pub(crate) fn cannot_stream(&mut self, now: Duration, rng: &mut impl Rng) {
         self.link = Link::Polling { next: now };
+        self.stream_again_at = now + self.stream_backoff.fail(false, rng).max(STREAM_AGAIN);
         self.open_since = None;
+    }
+
+    /// When a stream is tried or tried again, if it is not open.
+    pub(crate) fn stream_due(&self) -> Option<Duration> {
+        match self.link {
+            Link::Waiting { until } => Some(until),
+            Link::Polling { .. } => Some(self.stream_again_at),
+            Link::Opening(_) | Link::Streaming(_) => None,
+        }
     }
 
     /// A poll has ended. One that failed is followed by an attempt to stream: it may have been replaced by one that can.

@@ -99,21 +99,24 @@ impl<V: Verifier> Engine<V> {
     fn refresh_link(&mut self, now: Now, id: UpstreamId) {
         let Some(upstream) = self.upstreams.get(&id) else { return };
         let (link, resume) = (upstream.link, upstream.resume);
+        let stream_due = upstream.stream_due().is_some_and(|due| due <= now.mono);
         let next = match link {
-            Link::Waiting { until } if until <= now.mono => match self.own.record.clone() {
-                Some(caller_record) => {
-                    let stream = StreamId(self.next_id());
-                    let resume = resume
-                        .map(|Resume { epoch, heard, .. }| Position { epoch, version: heard });
-                    let resume = resume.filter(|position| position.version > 0);
-                    let upstream = id;
-                    let open = Action::OpenStream { stream, upstream, caller_record, resume };
-                    self.actions.push(open);
-                    Link::Opening(stream)
+            Link::Waiting { .. } | Link::Polling { .. } if stream_due => {
+                match self.own.record.clone() {
+                    Some(caller_record) => {
+                        let stream = StreamId(self.next_id());
+                        let resume = resume
+                            .map(|Resume { epoch, heard, .. }| Position { epoch, version: heard });
+                        let resume = resume.filter(|position| position.version > 0);
+                        let upstream = id;
+                        let open = Action::OpenStream { stream, upstream, caller_record, resume };
+                        self.actions.push(open);
+                        Link::Opening(stream)
+                    }
+                    // A node that cannot say who it is has nothing to say; it tries to sign its record again then.
+                    None => Link::Waiting { until: self.own.sign_at() },
                 }
-                // A node that cannot say who it is has nothing to say; it tries to sign its record again then.
-                None => Link::Waiting { until: self.own.sign_at() },
-            },
+            }
             Link::Polling { next } if next <= now.mono => {
                 let (request, timeout) = self.local_request();
                 self.counters.sent_local += 1;

@@ -141,7 +141,7 @@ impl<V: Verifier> Engine<V> {
         let hurried = self.is_hurried(now);
         let Some(state) = self.upstreams.get_mut(&upstream) else { return };
         if failure.unsupported {
-            state.cannot_stream(now.mono);
+            state.cannot_stream(now.mono, &mut self.rng);
         } else {
             state.stream_lost(now.mono, failure, hurried, &mut self.rng);
         }

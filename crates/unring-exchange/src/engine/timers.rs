@@ -43,12 +43,11 @@ impl<V: Verifier> Engine<V> {
         let own = self.own.held_until().into_iter().chain([self.own_due(now)]);
         let due = pending.chain(streams).chain(expiry).chain(detector).chain(own);
         let refresh = self.upstreams.values().flat_map(|upstream| {
-            let link = match upstream.link {
-                Link::Waiting { until } => Some(until),
+            let poll = match upstream.link {
                 Link::Polling { next } => Some(next),
-                Link::Opening(_) | Link::Streaming(_) => None,
+                Link::Waiting { .. } | Link::Opening(_) | Link::Streaming(_) => None,
             };
-            link.into_iter().chain(upstream.probe_at)
+            [upstream.stream_due(), poll, upstream.probe_at].into_iter().flatten()
         });
         let refresh = refresh.chain(self.recursive_at).filter(|_| self.refreshes());
         due.chain(refresh).min()

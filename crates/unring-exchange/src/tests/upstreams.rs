@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use unring_peer::{Identity, UnixMillis};
 
 use super::support::*;
-use crate::config::{POLL_INTERVAL, RECURSIVE_INTERVAL, TARGET_WINDOW};
+use crate::config::{POLL_INTERVAL, RECURSIVE_INTERVAL, STREAM_AGAIN, TARGET_WINDOW};
 use crate::upstream::Upstream;
 use crate::{Action, CallFailure, Incomplete, LastResult, Link, Scope};
 
@@ -148,7 +148,11 @@ fn an_upstream_that_cannot_stream_is_polled() {
     let poll = |node: &mut Harness| {
         let start = node.now.mono;
         let polls = loop {
-            let polls = calls(node.run(millis(100)));
+            let actions = node.run(millis(100));
+            for (stream, _) in opened(&actions) {
+                node.engine.on_stream_closed(node.now, stream, &unsupported);
+            }
+            let polls = calls(actions);
             if !polls.is_empty() {
                 break polls;
             }
@@ -167,6 +171,59 @@ fn an_upstream_that_cannot_stream_is_polled() {
     let call = poll(&mut node);
     node.call_failed(call);
     assert_eq!(opened(&node.run(POLL_INTERVAL)).len(), 1);
+}
+
+#[test]
+fn a_polled_upstream_that_can_stream_is_polled_no_more() {
+    let peer = Identity::generate();
+    let mut node = Harness::with(&["a"], |_| {});
+    let (stream, _) = opened(&node.run(millis(100)))[0];
+    let unsupported = CallFailure { unsupported: true, ..refused() };
+    node.engine.on_stream_closed(node.now, stream, &unsupported);
+    let locals = |actions: Vec<Action>| {
+        let polls = calls(actions).into_iter().filter(|call| call.request.scope == Scope::Local);
+        polls.map(|call| call.call).collect::<Vec<_>>()
+    };
+    let polls = locals(node.run(seconds(1)));
+    node.call_done(polls[0], &peer, &[record(&peer, 1)]);
+    // It answers each poll, so that nothing but the time makes us try again.
+    let mut polls = 0;
+    let stream = loop {
+        let actions = node.run(seconds(1));
+        if let Some((stream, _)) = opened(&actions).first() {
+            break *stream;
+        }
+        for call in locals(actions) {
+            polls += 1;
+            node.call_done(call, &peer, &[record(&peer, 1)]);
+        }
+        assert!(polls <= STREAM_AGAIN.as_secs() / 20, "it is polled for ever");
+    };
+    node.engine.on_stream_opened(node.now, stream, peer.peer_id(), false);
+    node.stream_records(stream, &[record(&peer, 1)], true);
+    assert!(locals(node.run(seconds(3600))).is_empty());
+    assert_eq!(node.engine.upstreams(node.now)[0].link, Link::Streaming(stream));
+}
+
+#[test]
+fn streams_that_never_last_give_way_to_polls() {
+    let peer = Identity::generate();
+    let mut node = Harness::with(&["a"], |_| {});
+    let (mut streams, mut polls) = (0, 0);
+    for _ in 0..600 {
+        let actions = node.run(seconds(1));
+        for (stream, _) in opened(&actions) {
+            streams += 1;
+            node.engine.on_stream_opened(node.now, stream, peer.peer_id(), false);
+            node.engine.on_stream_closed(node.now, stream, &refused());
+        }
+        for call in calls(actions) {
+            polls += usize::from(call.request.scope == Scope::Local);
+            node.call_done(call.call, &peer, &[record(&peer, 1)]);
+        }
+    }
+    assert!((15..=30).contains(&polls), "{polls} polls in ten minutes");
+    assert!((8..=14).contains(&streams), "{streams} attempts");
 }
 
 #[test]

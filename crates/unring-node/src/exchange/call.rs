@@ -133,9 +133,13 @@ fn url(state: &State, upstream: UpstreamId) -> Option<GrpcUrl> {
 
 /// What the engine is told of a failed call.
 pub(super) fn failure(error: &CallError) -> CallFailure {
-    // A server of an older version, or something else behind the address, does not know the method.
-    let unsupported =
-        matches!(error, CallError::Refused { code, .. } if i32::from(*code) == UNIMPLEMENTED);
+    // A server of an older version, or something else behind the address, does not know the method; one that has as many
+    // streams as it may have still answers requests.
+    let unsupported = match error {
+        CallError::Refused { reason: Some(reason), .. } => reason == "TOO_MANY_STREAMS",
+        CallError::Refused { code, .. } => i32::from(*code) == UNIMPLEMENTED,
+        _ => false,
+    };
     CallFailure { reason: chain(error), unsupported, retry_after: error.retry_after() }
 }
 
