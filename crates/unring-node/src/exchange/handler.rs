@@ -19,9 +19,6 @@ use super::Exchange;
 /// Cost of a forwarded request in units of an answer from the book: it is sent on, verified and merged.
 const RECURSIVE_COST: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
-/// Records on a stream that cost as much as an answer from the book: each may need a signature to be checked.
-const RECORDS_PER_UNIT: usize = 4;
-
 /// Members and cuts of all rings that an answer names. Whoever wants all of a bigger graph asks for the topology.
 const ANSWER_RING_ENTRIES: usize = 512;
 
@@ -172,18 +169,14 @@ impl Handler for NodeHandler {
         self.admit(&caller, Priority::Critical, NonZeroU32::MIN)?;
         let (governor, throttled) = (Arc::clone(&self.governor), Arc::clone(&self.throttled));
         let key = key(&caller);
-        let charge = move |records: usize| {
-            let cost = u32::try_from(1 + records / RECORDS_PER_UNIT).unwrap_or(u32::MAX);
-            let cost = NonZeroU32::MIN.saturating_add(cost - 1);
-            match governor.check(&key, Priority::Exchange, cost) {
-                Decision::Admitted => None,
-                Decision::Degraded(limited) | Decision::Refused(limited) => {
-                    throttled.fetch_add(1, Ordering::Relaxed);
-                    Some(limited.retry_after)
-                }
+        let charge = move |cost: NonZeroU32| match governor.check(&key, Priority::Exchange, cost) {
+            Decision::Admitted => None,
+            Decision::Degraded(limited) | Decision::Refused(limited) => {
+                throttled.fetch_add(1, Ordering::Relaxed);
+                Some(limited.retry_after)
             }
         };
-        self.exchange.serve_watcher(caller, open, updates, Box::new(charge))
+        self.exchange.serve_watcher(caller, open, updates, Arc::new(charge))
     }
 
     async fn topology(&self, caller: Caller) -> Result<Topology<PeerId>, Refusal> {

@@ -1,13 +1,16 @@
 //! A stream to a downstream node.
 
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use unring_exchange::{Batch, CallFailure, Position, StreamId, StreamRefused};
 use unring_peer::UnverifiedRecord;
@@ -16,13 +19,27 @@ use unring_peer_addr::{Caller, Refusal, WatchBatch, WatchOpen, WatchUpdate};
 use super::Exchange;
 
 /// What a refused watcher is told to wait.
-const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Records taken in before others get the lock.
 const SLICE: usize = 64;
 
-/// What the governor says of an update with so many records: how long not to read on, if at all.
-pub(super) type Charge = Box<dyn Fn(usize) -> Option<std::time::Duration> + Send + Sync>;
+/// Records received that cost as much as an answer from the book: each may need a signature to be checked.
+const RECEIVED_PER_UNIT: usize = 4;
+
+/// Records sent that cost as much as an answer from the book, which holds about as many. What a stream costs is what is
+/// sent on it: little if it was resumed, and all of a book if it was not.
+const SENT_PER_UNIT: usize = 64;
+
+/// What a message costs beside its records, in records sent.
+const MESSAGE_WEIGHT: usize = 8;
+
+/// The longest pause before a push that the governor would rather not send. A stream is slowed down and not stopped, and a
+/// reader is not taken for slow (10 s) for a pause of ours.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// What the governor says of work of this cost: how long to wait with more, if at all.
+pub(super) type Charge = Arc<dyn Fn(NonZeroU32) -> Option<Duration> + Send + Sync>;
 
 /// Our end of a stream to a downstream node.
 pub(super) struct ServingEnd {
@@ -40,6 +57,11 @@ struct Batches {
     last_word: Arc<Mutex<Option<Refusal>>>,
     stream: StreamId,
     exchange: Exchange,
+    charge: Charge,
+    /// Records sent and not charged for.
+    debt: usize,
+    /// The governor wants us to wait.
+    pause: Option<Pin<Box<Sleep>>>,
     /// Ends the task that reads what the caller sends.
     _reading: DropGuard,
 }
@@ -67,11 +89,22 @@ impl Exchange {
             retry_after: RETRY_AFTER,
         })?;
         let reading = self.0.stop.child_token();
-        self.read_updates(stream, updates, charge, reading.clone());
+        self.read_updates(stream, updates, Arc::clone(&charge), reading.clone());
         let exchange = self.clone();
         let _reading = reading.drop_guard();
-        let handed_over = false;
-        Ok(Batches { queued, handed_over, last_word, stream, exchange, _reading }.boxed())
+        let (handed_over, debt, pause) = (false, 0, None);
+        let batches = Batches {
+            queued,
+            handed_over,
+            last_word,
+            stream,
+            exchange,
+            charge,
+            debt,
+            pause,
+            _reading,
+        };
+        Ok(batches.boxed())
     }
 
     /// Hears what a watcher has to tell. When it has no more to say, it still listens.
@@ -95,7 +128,8 @@ impl Exchange {
                 };
                 records.extend(caller_record);
                 // Not read is not decoded, verified or passed on: the caller's own window fills up instead.
-                while let Some(wait) = charge(records.len()) {
+                let cost = cost(1 + records.len() / RECEIVED_PER_UNIT);
+                while let Some(wait) = charge(cost) {
                     tokio::select! {
                         () = reading.cancelled() => return,
                         () = tokio::time::sleep(wait) => {}
@@ -133,6 +167,11 @@ impl Exchange {
     }
 }
 
+fn cost(units: usize) -> NonZeroU32 {
+    let units = u32::try_from(units).unwrap_or(u32::MAX);
+    NonZeroU32::new(units).unwrap_or(NonZeroU32::MIN)
+}
+
 impl Stream for Batches {
     type Item = Result<WatchBatch, Refusal>;
 
@@ -140,9 +179,22 @@ impl Stream for Batches {
         if std::mem::take(&mut self.handed_over) {
             self.exchange.stream_taken(self.stream);
         }
+        loop {
+            if let Some(pause) = &mut self.pause {
+                std::task::ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            if self.debt < SENT_PER_UNIT {
+                break;
+            }
+            let cost = cost(self.debt / SENT_PER_UNIT);
+            self.debt %= SENT_PER_UNIT;
+            self.pause = (self.charge)(cost).map(|wait| Box::pin(sleep(wait.min(MAX_PAUSE))));
+        }
         self.queued.poll_recv(cx).map(|batch| match batch {
             Some(batch) => {
                 self.handed_over = true;
+                self.debt += MESSAGE_WEIGHT + batch.batch.records.len();
                 Some(Ok(batch))
             }
             None => self.last_word.lock().take().map(Err),
