@@ -11,10 +11,10 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
-use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
+use tonic::{Code, Status};
 use tower::Service;
 use unring_peer::UnixMillis;
 
@@ -125,9 +125,12 @@ impl Service<Request<Incoming>> for Gate {
         };
         let response = self.routes.call(request.map(|body| bounded(body, message)));
         Box::pin(async move {
-            let response = response.await;
+            let response = response.await?;
             drop(permit);
-            response
+            Ok(match message {
+                Some(field) if is_too_long(response.headers()) => too_long(field).into_http(),
+                _ => response,
+            })
         })
     }
 }
@@ -177,17 +180,22 @@ fn parse_timeout(text: &str) -> Option<Duration> {
     })
 }
 
+fn too_long(field: &'static str) -> Status {
+    Refusal::Message(InvalidMessage::MessageTooLong { field, max: MAX_REQUEST_BYTES }).into()
+}
+
+/// Whether this is the refusal of a message for the length that it says it has, which is made below us, without our reasons.
+fn is_too_long(headers: &HeaderMap) -> bool {
+    let code = headers.get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
+    code == Some(Code::OutOfRange) && !headers.contains_key("grpc-status-details-bin")
+}
+
 /// The body of a call that is no stream, which is not read beyond [`MAX_REQUEST_BYTES`].
 fn bounded(body: Incoming, message: Option<&'static str>) -> Body {
     let Some(field) = message else { return Body::new(body) };
     let body = Limited::new(body, MAX_REQUEST_BYTES + GRPC_PREFIX_BYTES);
     Body::new(body.map_err(move |error| {
-        if error.is::<LengthLimitError>() {
-            let too_long = InvalidMessage::MessageTooLong { field, max: MAX_REQUEST_BYTES };
-            Status::from(Refusal::Message(too_long)).into()
-        } else {
-            error
-        }
+        if error.is::<LengthLimitError>() { too_long(field).into() } else { error }
     }))
 }
 

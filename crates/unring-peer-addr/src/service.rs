@@ -8,13 +8,14 @@ use std::vec;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tokio::time::{Sleep, timeout};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::convert::{
     answer_to_wire, batch_to_wire, open_from_wire, request_from_wire, topology_to_wire,
     update_from_wire,
 };
 use crate::gate::{CallContext, Shared};
+use crate::limits::MAX_MESSAGE_BYTES;
 use crate::pb::peer_addr_service_server::PeerAddrService;
 use crate::{Handler, InvalidMessage, Refusal, WatchBatch, WatchUpdate, pb};
 
@@ -63,7 +64,8 @@ impl<H: Handler> PeerAddrService for GrpcService<H> {
         let mut inbound = request.into_inner();
         let first = timeout(budget, inbound.message())
             .await
-            .map_err(|_| Refusal::DeadlineExceeded { budget })??
+            .map_err(|_| Refusal::DeadlineExceeded { budget })?
+            .map_err(unreadable)?
             .ok_or(Refusal::Message(InvalidMessage::Missing { field: "WatchPeersRequest" }))?;
         let (open, update) = open_from_wire(first).map_err(Refusal::Message)?;
         let decode = open.decode;
@@ -107,6 +109,18 @@ async fn within<T>(
     answer.unwrap_or(Err(Refusal::DeadlineExceeded { budget }))
 }
 
+/// The status of a message on a stream that could not be read. The one for a message that is too long comes from below,
+/// where nobody knows of our reasons.
+fn unreadable(status: Status) -> Status {
+    let too_long = status.code() == Code::OutOfRange && status.details().is_empty();
+    let (field, max) = ("WatchPeersRequest", MAX_MESSAGE_BYTES);
+    if too_long {
+        Refusal::Message(InvalidMessage::MessageTooLong { field, max }).into()
+    } else {
+        status
+    }
+}
+
 /// The caller's messages as updates. It ends with the first that cannot be read, and says so through `broken`.
 fn updates(
     inbound: Streaming<pb::WatchPeersRequest>,
@@ -120,7 +134,7 @@ fn updates(
                 Ok(update) => return Some((update, (inbound, broken))),
                 Err(error) => Status::from(Refusal::Message(error)),
             },
-            Err(status) => status,
+            Err(status) => unreadable(status),
         };
         // Nobody listens any more when the stream of batches is gone.
         let _ = broken.send(failure);

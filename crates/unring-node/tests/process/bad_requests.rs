@@ -7,8 +7,7 @@ use unring_peer_addr::pb;
 use unring_peer_addr::pb::Incomplete;
 
 use super::raw_grpc::{
-    Caller, DAY_MS, INVALID_ARGUMENT, OUT_OF_RANGE, PERMISSION_DENIED, Trace, now, recursive,
-    signed,
+    Caller, DAY_MS, INVALID_ARGUMENT, PERMISSION_DENIED, Trace, now, recursive, signed,
 };
 use super::support::{Node, Setup, wait_for};
 
@@ -141,7 +140,7 @@ fn messages_that_are_too_large_are_refused() {
         recursive(pb::Trace { origin_signature: vec![0; bytes], ..trace })
     };
     scene.refused(&large(100_000), INVALID_ARGUMENT, &["ListPeersRequest", "65536"]);
-    scene.refused(&large(5 * 1024 * 1024), OUT_OF_RANGE, &["4194304"]);
+    scene.refused(&large(5 * 1024 * 1024), INVALID_ARGUMENT, &["ListPeersRequest", "65536"]);
     scene.goes_on();
 }
 

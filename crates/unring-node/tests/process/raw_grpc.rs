@@ -24,7 +24,6 @@ pub(crate) struct Refused {
 
 pub(crate) const INVALID_ARGUMENT: u32 = 3;
 pub(crate) const PERMISSION_DENIED: u32 = 7;
-pub(crate) const OUT_OF_RANGE: u32 = 11;
 
 /// Somebody with an identity and a connection to a node.
 pub(crate) struct Caller {

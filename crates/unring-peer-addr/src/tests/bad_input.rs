@@ -112,12 +112,22 @@ async fn a_message_that_is_too_large_is_not_read() {
 
     let five_mebibytes = 5 * 1024 * 1024;
     let status = grpc.list_peers(with_signature_of(five_mebibytes)).await.unwrap_err();
-    assert_eq!(status.code(), Code::OutOfRange, "{status}");
-    assert!(status.message().contains("4194304"), "{status}");
+    assert_eq!(blamed(&status), "ListPeersRequest");
+    assert!(status.message().contains("more than the 65536 bytes"), "{status}");
     let record = pb::SignedRecord { envelope: vec![0; five_mebibytes], ..broken() };
     let large = pb::WatchPeersRequest { caller_record: Some(record), ..Default::default() };
-    let status = grpc.watch_peers(stream::iter([large])).await.unwrap_err();
-    assert_eq!(status.code(), Code::OutOfRange, "{status}");
+    let status = grpc.watch_peers(stream::iter([large.clone()])).await.unwrap_err();
+    assert_eq!(blamed(&status), "WatchPeersRequest");
+    assert!(status.message().contains("4194304"), "{status}");
+    let messages = stream::iter([pb::WatchPeersRequest::default(), large]).chain(stream::pending());
+    let mut batches = grpc.watch_peers(messages).await.unwrap().into_inner();
+    let status = loop {
+        match batches.message().await {
+            Ok(batch) => assert!(batch.is_some(), "the stream ended without a status"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(blamed(&status), "WatchPeersRequest");
 
     assert!(server.node.calls.lock().unwrap().is_empty());
     // The connection is still good.
