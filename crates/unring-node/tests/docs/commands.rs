@@ -92,6 +92,10 @@ const COMMANDS: &[(&str, Runs)] = &[
         Test("records_flow_both_ways_and_go_on_after_half_close"),
     ),
     (
+        "grpcurl -insecure -cert client/client.pem -key client/client.key -d '{\"decode\": true, \"resume_version\": \"17\", \"epoch\": \"11400714819323198485\"}' 127.0.0.1:5871 unring.peeraddr.v1.PeerAddrService/WatchPeers",
+        Test("records_flow_both_ways_and_go_on_after_half_close"),
+    ),
+    (
         "grpcurl -plaintext 127.0.0.1:5871 unring.peeraddr.v1.PeerAddrService/GetTopology",
         Test("nobody_is_anonymous_but_on_loopback"),
     ),
