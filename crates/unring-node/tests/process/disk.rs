@@ -6,6 +6,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use unring_node::database::Database;
+
 use super::support::{Ended, Node, Setup, clean, run, wait_for};
 
 /// Leaves no byte free.
@@ -105,6 +107,30 @@ fn an_identity_without_room_for_a_database_is_kept() {
     wait_for("the line", || node.events("database_recovered").pop());
     node.is_well();
     assert_eq!(names(&inside(&node)), ["identity.key", "unring.redb"]);
+    node.stop();
+}
+
+#[test]
+fn a_full_disk_does_not_keep_a_node_from_what_it_remembers() {
+    if !can_mount("a database on a full disk") {
+        return;
+    }
+    let seed = Setup::new().start("", "").stop();
+    // An hour ahead of the clock: it can only be known from the file.
+    let remembered = 3_600_000 + {
+        let (database, loaded) = Database::open(&seed.data_dir()).unwrap();
+        database.set_seq(loaded.seq + 3_600_000).unwrap();
+        loaded.seq
+    };
+    let setup = Setup::new();
+    let copy = format!("cp -a {:?}/. \"$DATA\"\n{FILL}\nexec \"$@\"", seed.data_dir());
+    let command = on_disk_of(&setup, "8m", &copy);
+    let node = Node::start(setup, command);
+    node.wait_until_ready();
+    let status = node.status();
+    assert!(status["record"]["seq"].as_u64().unwrap() > remembered, "{}", status["database"]);
+    assert_eq!(node.events("database_set_aside").len(), 0, "a full disk is no damage");
+    node.is_well();
     node.stop();
 }
 
