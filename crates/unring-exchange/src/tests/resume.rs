@@ -78,8 +78,8 @@ fn who_has_not_seen_the_version_that_expired_starts_over() {
     let with_it = watch(&mut node, Some(before)).2;
     node.run(seconds(21));
     assert_eq!(node.known(), [(a.peer_id(), 1)].into());
-    assert_eq!(watch(&mut node, Some(with_it)).1, true, "it has let it go by itself");
-    assert_eq!(watch(&mut node, Some(before)).1, false);
+    assert!(watch(&mut node, Some(with_it)).1, "it has let it go by itself");
+    assert!(!watch(&mut node, Some(before)).1);
 }
 
 /// Everything that `from` pushes on `on` is heard by `to` on `at`.
