@@ -67,7 +67,7 @@ impl<V: Verifier> Engine<V> {
     }
 
     /// Takes records from disk into the book, as if they had just come. It costs the check of a signature for each that
-    /// is kept. They are charged to ourselves, so that they leave every caller its share; the tenth of the book that is
+    /// is kept, or has expired since: no older one of its node comes back after it (law L3). They are charged to ourselves, so that they leave every caller its share; the tenth of the book that is
     /// for nodes which bring their own record stays free.
     pub fn restore_book(&mut self, now: Now, mut records: Vec<UnverifiedRecord>) -> Restored {
         let mut restored = Restored::default();
@@ -92,14 +92,27 @@ impl<V: Verifier> Engine<V> {
         if peer == me {
             return Err(Left::Superseded);
         }
-        if self.book.judge(now.unix, &record)? != Judgement::Wanted {
-            return Err(Left::Superseded);
+        match self.book.judge(now.unix, &record) {
+            Ok(Judgement::Wanted) => {}
+            Ok(Judgement::Known | Judgement::Older) => return Err(Left::Superseded),
+            Err(KeptOut::Expired) => return Err(self.bury(now, record)),
+            Err(why) => return Err(why.into()),
         }
         let introducer = Introducer { peer: Some(me), stream: None };
         self.book.room_for(&peer, introducer, self.config.book_capacity.get())?;
         let record = self.verifier.verify_record(record).map_err(|_| Left::Invalid)?;
         self.keep(now, record, introducer);
         Ok(())
+    }
+
+    /// A record expired while the node was down: it is dead as if the node had seen it die.
+    fn bury(&mut self, now: Now, record: UnverifiedRecord) -> Left {
+        let (peer, seq) = (record.peer_id(), record.seq());
+        if self.verifier.verify_record(record).is_err() {
+            return Left::Invalid;
+        }
+        self.restore_graves(now, [Grave::dug(now.unix, peer, seq)]);
+        Left::Out(KeptOut::Expired)
     }
 
     /// The version of the last change of the book; it only grows.

@@ -81,6 +81,29 @@ fn what_was_restored_expires_at_its_signed_time_and_stays_dead() {
 }
 
 #[test]
+fn what_expired_while_the_node_was_down_stays_dead() {
+    let (peer, liar, caller) = (Identity::generate(), Identity::generate(), Identity::generate());
+    let mut node = Harness::new(&[]);
+    let gone = |identity, seq| {
+        record_with(identity, seq, |record| {
+            record.issued_at = unring_peer::UnixMillis::new(EPOCH.get() - 60 * 1000);
+            record.ttl = seconds(20);
+        })
+    };
+    let on_disk = vec![unverified(&gone(&peer, 5)), forged(&gone(&liar, 5))];
+    let restored = node.engine.restore_book(node.now, on_disk);
+    assert_eq!((restored.expired, restored.invalid), (1, 1));
+    // Somebody who has not heard of the newer one still has the one before, which is valid for longer.
+    let older = |identity| record_with(identity, 4, |record| record.ttl = DAY);
+    let stream =
+        node.engine.on_watcher(node.now, Some(caller.peer_id()), None, None).expect("room");
+    node.stream_records(stream, &[older(&peer), older(&liar)], false);
+    assert_eq!(node.known(), [(liar.peer_id(), 4)].into(), "a disk that lies buries nobody");
+    node.stream_records(stream, &[record(&peer, 6)], false);
+    assert!(node.known().contains(&(peer.peer_id(), 6)));
+}
+
+#[test]
 fn a_grave_outlasts_a_restart_and_no_longer_than_it_must() {
     let (peer, caller) = (Identity::generate(), Identity::generate());
     let old = |node: &mut Harness| {
