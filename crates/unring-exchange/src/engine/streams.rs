@@ -130,6 +130,13 @@ impl<V: Verifier> Engine<V> {
         }
     }
 
+    /// A batch has come on a stream and waits to be taken in: the other end is there, however long that takes.
+    pub fn on_stream_heard(&mut self, now: Now, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.is_heard(now.mono);
+        }
+    }
+
     /// A stream has ended, from whichever side; for one to an upstream `failure` says why.
     pub fn on_stream_closed(&mut self, now: Now, id: StreamId, failure: &CallFailure) {
         let upstream = match self.remove_stream(id) {

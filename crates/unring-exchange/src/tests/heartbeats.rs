@@ -84,3 +84,19 @@ fn a_tool_may_be_silent_and_a_node_may_not() {
     assert_eq!(silent(&node.run(seconds(3600))), [below]);
     assert!(beats(&node.run(HEARTBEAT_INTERVAL), tool).0 > 0, "it is still served");
 }
+
+#[test]
+fn whoever_waits_to_be_read_is_not_silent() {
+    let peer = Identity::generate();
+    let mut node = Harness::new(&[]);
+    node.silence = true;
+    let below = node.watcher(&peer, &record(&peer, 1));
+    let position = Position { epoch: 0, version: 3 };
+    let batch = Batch { position, ..Batch::default() };
+    node.engine.on_stream_records(node.now, below, batch, 0);
+    for _ in 0..3 {
+        assert!(silent(&node.run(STREAM_TIMEOUT - millis(1))).is_empty());
+        node.engine.on_stream_heard(node.now, below);
+    }
+    assert_eq!(silent(&node.run(STREAM_TIMEOUT)), [below]);
+}

@@ -35,7 +35,8 @@ const SENT_PER_UNIT: usize = 64;
 const MESSAGE_WEIGHT: usize = 8;
 
 /// The longest pause before a push that the governor would rather not send. A stream is slowed down and not stopped, and a
-/// reader is not taken for slow (10 s) for a pause of ours.
+/// reader is not taken for slow (10 s) for a pause of ours. As often it is said of a caller that waits to be read that it
+/// is there, lest it be taken for dead (45 s).
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 /// What the governor says of work of this cost: how long to wait with more, if at all.
@@ -129,17 +130,23 @@ impl Exchange {
                 records.extend(caller_record);
                 // Not read is not decoded, verified or passed on: the caller's own window fills up instead.
                 let cost = cost(1 + records.len() / RECEIVED_PER_UNIT);
-                while let Some(wait) = charge(cost) {
-                    tokio::select! {
-                        () = reading.cancelled() => return,
-                        () = tokio::time::sleep(wait) => {}
-                    }
+                let heard = || exchange.stream_heard(stream);
+                tokio::select! {
+                    () = reading.cancelled() => return,
+                    () = admitted(&charge, cost, heard) => {}
                 }
                 let position = Position { epoch: 0, version };
                 let batch = Batch { records, position, ..Batch::default() };
                 exchange.stream_records(stream, batch, refused);
             }
         }));
+    }
+
+    /// Something came on a stream and is not taken in yet.
+    fn stream_heard(&self, stream: StreamId) {
+        let mut state = self.0.state.lock();
+        let now = self.now();
+        state.engine.on_stream_heard(now, stream);
     }
 
     /// A push has left; the next one follows at once if there is more to say.
@@ -164,6 +171,15 @@ impl Exchange {
             self.event(|state, now| state.engine.on_stream_records(now, stream, slice, 0));
         }
         self.event(|state, now| state.engine.on_stream_records(now, stream, batch, refused));
+    }
+}
+
+/// Waits until the governor lets work of this cost pass, and says all the time that the caller is there: it is this node
+/// that does not read, and a stream ended for silence would come back with more work than its heartbeats are.
+async fn admitted(charge: &Charge, cost: NonZeroU32, heard: impl Fn()) {
+    while let Some(wait) = charge(cost) {
+        heard();
+        sleep(wait.min(MAX_PAUSE)).await;
     }
 }
 
@@ -209,5 +225,27 @@ impl Drop for Batches {
             state.serving.remove(&stream);
             state.engine.on_stream_closed(now, stream, &CallFailure::new("the watcher is gone"));
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_caller_that_waits_to_be_read_is_there() {
+        let (refusals, said) = (AtomicUsize::new(3), AtomicUsize::new(0));
+        let charge: Charge = Arc::new(move |_| {
+            let left = refusals.load(Ordering::Relaxed).checked_sub(1)?;
+            refusals.store(left, Ordering::Relaxed);
+            Some(Duration::from_millis(1))
+        });
+        let heard = || {
+            said.fetch_add(1, Ordering::Relaxed);
+        };
+        admitted(&charge, NonZeroU32::MIN, heard).await;
+        assert_eq!(said.load(Ordering::Relaxed), 3, "as often as it was refused");
     }
 }
