@@ -204,11 +204,15 @@ impl Keeper {
 
     /// Writes what is left and ends. A disk that does not answer is not waited for.
     pub(crate) async fn stop(&self) {
+        self.stop_within(FLUSH).await;
+    }
+
+    async fn stop_within(&self, time: Duration) {
         self.mark(|marked| {
             marked.dirty.add(Dirty { rings: true, book: true, ..Dirty::NOTHING });
             marked.stop = true;
         });
-        if tokio::time::timeout(FLUSH, self.done.cancelled()).await.is_err() {
+        if tokio::time::timeout(time, self.done.cancelled()).await.is_err() {
             tracing::warn!(
                 target: crate::log::NODE,
                 "the disk does not answer: what changed last will not be known after the restart"
