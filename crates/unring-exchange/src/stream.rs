@@ -42,8 +42,12 @@ pub(crate) struct Stream {
     resumed: bool,
     /// The other end is the process that an earlier stream led to: it has what it brought then.
     same_life: bool,
+    /// What the other end brought up to this version of our book, an earlier life of it may have brought, which knew more.
+    brought_before: u64,
     /// Version of the other end's book up to which we have its records.
     heard: u64,
+    /// We have all of them up to there: its snapshot was complete, or goes on where an earlier one was.
+    heard_all: bool,
     /// For a stream to an upstream, once that has spoken: its epoch, and the version up to which it has our records.
     upstream_has: Option<(u64, u64)>,
     /// Versions that it told us while we were holding ours back: it has them. At most as many as the book holds: each
@@ -102,7 +106,9 @@ impl Stream {
             snapshot_sent: false,
             resumed: false,
             same_life: false,
+            brought_before: 0,
             heard: 0,
+            heard_all: false,
             upstream_has: None,
             has: HashMap::new(),
             flush_at: None,
@@ -112,6 +118,11 @@ impl Stream {
             last_heard: now,
             beats: side != Side::Serving,
         }
+    }
+
+    /// The first stream to a life of an upstream is opened at this version of our book.
+    pub(crate) fn opened_at(&mut self, version: u64) {
+        self.brought_before = version;
     }
 
     /// A watcher goes on where an earlier stream ended. With `all` it has to hear everything anew nevertheless.
@@ -131,8 +142,10 @@ impl Stream {
         let (_, has) = self.upstream_has.get_or_insert_with(|| {
             let Some(last) = last.filter(|last| last.epoch == epoch) else { return (epoch, 0) };
             self.same_life = true;
+            self.brought_before = last.brought_before;
             self.sent_version = last.acknowledged;
             self.heard = if batch.resumed { last.heard } else { 0 };
+            self.heard_all = batch.resumed;
             (epoch, last.acknowledged)
         });
         *has = (*has).max(batch.received.min(self.sent_version));
@@ -154,21 +167,30 @@ impl Stream {
         self.beats |= version > 0;
     }
 
+    /// The snapshot is complete.
+    pub(crate) fn has_heard_all(&mut self) {
+        self.heard_all = true;
+        self.ready = true;
+    }
+
     /// Version of the other end's book up to which we have its records.
     pub(crate) fn heard(&self) -> u64 {
         self.heard
     }
 
-    /// Where the next stream to this upstream can go on.
+    /// Where the next stream to this upstream can go on. In the middle of a snapshot it cannot: an upstream leaves out what
+    /// whoever goes on brought it, which may have been an earlier life of ours.
     pub(crate) fn resume_point(&self) -> Option<Resume> {
         let (epoch, acknowledged) = self.upstream_has?;
-        Some(Resume { epoch, heard: self.heard, acknowledged })
+        let heard = if self.heard_all { self.heard } else { 0 };
+        Some(Resume { epoch, heard, acknowledged, brought_before: self.brought_before })
     }
 
     /// The other end brought this record, on this stream or in the same life on another.
-    fn was_brought_by(&self, id: StreamId, introducer: Introducer) -> bool {
+    fn was_brought_by(&self, id: StreamId, introducer: Introducer, version: u64) -> bool {
         let same_peer = self.peer.is_some() && introducer.peer == self.peer;
-        introducer.stream == Some(id) || self.same_life && same_peer
+        let same_life = self.same_life && version > self.brought_before;
+        introducer.stream == Some(id) || same_life && same_peer
     }
 
     /// The other end sent a version that we know already.
@@ -271,7 +293,7 @@ impl Stream {
             let has_it = if own_first {
                 self.own_sent >= seq
             } else {
-                self.was_brought_by(id, introducer)
+                self.was_brought_by(id, introducer, version)
                     || self.has.get(&peer).is_some_and(|has| *has >= seq)
             };
             if !has_it {

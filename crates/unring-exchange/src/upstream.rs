@@ -57,6 +57,8 @@ pub(crate) struct Resume {
     pub(crate) heard: u64,
     /// Version of our book up to which it says that it has ours.
     pub(crate) acknowledged: u64,
+    /// Version of our book when the first stream to that process was opened.
+    pub(crate) brought_before: u64,
 }
 
 #[derive(Debug)]

@@ -100,7 +100,9 @@ impl<V: Verifier> Engine<V> {
         }
         state.stream_opened(now.mono, id);
         // What it was sent is the record that the request to open it held; a newer one follows with the first flush.
-        let stream = Stream::new(now.mono, Side::Watching(upstream), Some(peer), state.offered_seq);
+        let side = Side::Watching(upstream);
+        let mut stream = Stream::new(now.mono, side, Some(peer), state.offered_seq);
+        stream.opened_at(self.book.version());
         self.streams.insert(id, stream);
     }
 
@@ -125,7 +127,7 @@ impl<V: Verifier> Engine<V> {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         stream.has_heard(batch.position.version);
         if batch.snapshot_complete {
-            stream.ready = true;
+            stream.has_heard_all();
             stream.schedule(now.mono);
         }
     }

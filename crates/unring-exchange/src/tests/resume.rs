@@ -3,6 +3,7 @@
 use unring_peer::{Identity, PeerId};
 
 use super::support::*;
+use crate::config::STABLE_STREAM;
 use crate::{Action, Batch, CallFailure, Position, StreamId};
 
 /// The batches pushed on a stream.
@@ -171,4 +172,64 @@ fn an_upstream_that_was_started_anew_hears_everything_again() {
     exchange(&mut other, &mut down, &mut stream);
     assert!(other.known().contains(&(leaf.peer_id(), 1)));
     assert!(other.known().contains(&(up.me(), up.own_seq())), "what the first had brought as well");
+}
+
+/// What an upstream says at once, without records of its own.
+fn says(node: &mut Harness, on: StreamId, position: Position, resumed: bool, complete: bool) {
+    let batch = Batch { snapshot_complete: complete, resumed, position, ..Batch::default() };
+    node.engine.on_stream_records(node.now, on, batch, 0);
+}
+
+/// The next stream to the upstream `above`, and where it is to go on.
+fn next_stream(node: &mut Harness, above: &Identity) -> (StreamId, Option<Position>) {
+    let actions = node.run(seconds(11));
+    let wanted = actions.iter().find_map(|action| match action {
+        Action::OpenStream { stream, resume, .. } => Some((*stream, *resume)),
+        _ => None,
+    });
+    let (stream, resume) = wanted.expect("a stream is wanted");
+    node.engine.on_stream_opened(node.now, stream, above.peer_id(), true);
+    (stream, resume)
+}
+
+#[test]
+fn a_snapshot_that_broke_off_is_not_gone_on_with() {
+    let above = Identity::generate();
+    let mut node = Harness::with(&["a"], |_| {});
+    node.silence = true;
+    let at = |version| Position { epoch: 9, version };
+    let (stream, _) = next_stream(&mut node, &above);
+    says(&mut node, stream, at(5), false, false);
+    // Long enough not to be taken for an upstream that cannot stream.
+    node.run(STABLE_STREAM);
+    close(&mut node, stream);
+    let (stream, resume) = next_stream(&mut node, &above);
+    assert_eq!(resume, None, "the upstream would leave out what our last life had brought it");
+    says(&mut node, stream, at(6), false, true);
+    node.run(STABLE_STREAM);
+    close(&mut node, stream);
+    let (stream, resume) = next_stream(&mut node, &above);
+    assert_eq!(resume, Some(at(6)));
+    says(&mut node, stream, at(7), true, false);
+    close(&mut node, stream);
+    assert_eq!(next_stream(&mut node, &above).1, Some(at(7)), "it went on from a whole one");
+}
+
+#[test]
+fn what_an_upstreams_last_life_brought_is_told_to_the_next() {
+    let (above, far) = (Identity::generate(), Identity::generate());
+    let mut node = Harness::with(&["a"], |_| {});
+    node.silence = true;
+    let (stream, _) = next_stream(&mut node, &above);
+    node.stream_records(stream, &[record(&far, 1)], false);
+    says(&mut node, stream, Position { epoch: 1, version: 1 }, false, true);
+    node.run(seconds(1));
+    close(&mut node, stream);
+    // It has started anew without its disk, and is lost again before it was told anything.
+    let (stream, _) = next_stream(&mut node, &above);
+    says(&mut node, stream, Position { epoch: 2, version: 1 }, false, true);
+    close(&mut node, stream);
+    let (stream, _) = next_stream(&mut node, &above);
+    says(&mut node, stream, Position { epoch: 2, version: 1 }, true, true);
+    assert!(pushed(&node.run(seconds(1)), stream).contains(&(far.peer_id(), 1)));
 }
