@@ -62,21 +62,49 @@ pub struct Chart<'a> {
     pub y: Axis<'a>,
 }
 
-/// Lines through points `(x, y)`, each with its name in the legend. Written to `docs/bench/NAME.svg`.
+/// A series of points `(x, y)` with its name.
+pub type Series<'a> = (&'a str, Vec<(f64, f64)>);
+
+/// Lines through points, each with its name in the legend. Written to `docs/bench/NAME.svg`.
 ///
 /// # Errors
 /// When there is nothing to draw, a value is not fit for its scale, or the file cannot be written.
-pub fn lines(run: &Run, chart: &Chart<'_>, series: &[(&str, Vec<(f64, f64)>)]) -> Result<()> {
-    let points = || series.iter().flat_map(|(_, points)| points);
-    let x = range(points().map(|(x, _)| *x), chart.x.scale)?;
-    let y = range(points().map(|(_, y)| *y), chart.y.scale)?;
-    let svg = match (chart.x.scale, chart.y.scale) {
-        (Scale::Linear, Scale::Linear) => draw_lines(chart, series, x, y),
-        (Scale::Log, Scale::Linear) => draw_lines(chart, series, x.log_scale(), y),
-        (Scale::Linear, Scale::Log) => draw_lines(chart, series, x, y.log_scale()),
-        (Scale::Log, Scale::Log) => draw_lines(chart, series, x.log_scale(), y.log_scale()),
-    };
-    write(run, chart, &svg?)
+pub fn lines(run: &Run, chart: &Chart<'_>, series: &[Series<'_>]) -> Result<()> {
+    let svg = image(SIZE, |root| draw_lines(root, chart, series))?;
+    write(run, chart.name, chart.title, &svg)
+}
+
+/// Up to four charts of the same series, as those of [`lines`], in one image with one legend. Written to
+/// `docs/bench/NAME.svg`.
+///
+/// # Errors
+/// As [`lines`].
+pub fn panels(
+    run: &Run,
+    name: &str,
+    title: &str,
+    charts: &[(Chart<'_>, Vec<Series<'_>>)],
+) -> Result<()> {
+    let svg = image((SIZE.0, SIZE.1 * 3 / 2), |root| {
+        let body = root.titled(title, text(20)).map_err(failed)?;
+        let (head, body) = body.split_vertically(28);
+        let names = charts.first().map(|(_, series)| series.iter().map(|(name, _)| *name));
+        let mut x = 24;
+        for (index, name) in names.into_iter().flatten().enumerate() {
+            let mark = Rectangle::new([(x, 8), (x + 14, 18)], color(index).filled());
+            head.draw(&mark).map_err(failed)?;
+            head.draw(&Text::new(name.to_owned(), (x + 20, 5), text(14))).map_err(failed)?;
+            // About what a letter of this size takes.
+            x += 44 + 7 * i32::try_from(name.len()).unwrap_or(0);
+        }
+        for (area, (chart, series)) in body.split_evenly((2, 2)).iter().zip(charts) {
+            let nameless: Vec<Series<'_>> =
+                series.iter().map(|(_, points)| ("", points.clone())).collect();
+            draw_lines(area, chart, &nameless)?;
+        }
+        Ok(())
+    })?;
+    write(run, name, title, &svg)
 }
 
 /// A bar of each series beside each other, for each group. Written to `docs/bench/NAME.svg`.
@@ -99,7 +127,7 @@ pub fn bars(
         Scale::Linear => draw_bars(chart, groups, series, y, floor),
         Scale::Log => draw_bars(chart, groups, series, y.log_scale(), floor),
     };
-    write(run, chart, &svg?)
+    write(run, chart.name, chart.title, &svg?)
 }
 
 /// From the least to the greatest value, with some room above.
@@ -136,58 +164,86 @@ fn color(index: usize) -> RGBColor {
     PALETTE[index % PALETTE.len()]
 }
 
-fn draw_lines<X, Y>(
+type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+
+/// An image on a card.
+fn image(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<String> {
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        root.fill(&CARD).map_err(failed)?;
+        draw(&root)?;
+        root.present().map_err(failed)?;
+    }
+    Ok(svg)
+}
+
+fn draw_lines(root: &Area<'_>, chart: &Chart<'_>, series: &[Series<'_>]) -> Result<()> {
+    let points = || series.iter().flat_map(|(_, points)| points);
+    let x = range(points().map(|(x, _)| *x), chart.x.scale)?;
+    let y = range(points().map(|(_, y)| *y), chart.y.scale)?;
+    match (chart.x.scale, chart.y.scale) {
+        (Scale::Linear, Scale::Linear) => draw_lines_on(root, chart, series, x, y),
+        (Scale::Log, Scale::Linear) => draw_lines_on(root, chart, series, x.log_scale(), y),
+        (Scale::Linear, Scale::Log) => draw_lines_on(root, chart, series, x, y.log_scale()),
+        (Scale::Log, Scale::Log) => {
+            draw_lines_on(root, chart, series, x.log_scale(), y.log_scale())
+        }
+    }
+}
+
+fn draw_lines_on<X, Y>(
+    root: &Area<'_>,
     chart: &Chart<'_>,
-    series: &[(&str, Vec<(f64, f64)>)],
+    series: &[Series<'_>],
     x: X,
     y: Y,
-) -> Result<String>
+) -> Result<()>
 where
     X: AsRangedCoord<Value = f64>,
     Y: AsRangedCoord<Value = f64>,
     X::CoordDescType: ValueFormatter<f64> + Ranged<ValueType = f64>,
     Y::CoordDescType: ValueFormatter<f64> + Ranged<ValueType = f64>,
 {
-    let mut svg = String::new();
-    {
-        let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        root.fill(&CARD).map_err(failed)?;
-        let mut context = ChartBuilder::on(&root)
-            .caption(chart.title, text(20))
-            .margin(16)
-            .x_label_area_size(48)
-            .y_label_area_size(72)
-            .build_cartesian_2d(x, y)
-            .map_err(failed)?;
+    let mut context = ChartBuilder::on(root)
+        .caption(chart.title, text(20))
+        .margin(16)
+        .x_label_area_size(48)
+        .y_label_area_size(72)
+        .build_cartesian_2d(x, y)
+        .map_err(failed)?;
+    context
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID)
+        .axis_style(INK)
+        .label_style(text(14))
+        .axis_desc_style(text(15))
+        .x_desc(chart.x.label)
+        .y_desc(chart.y.label)
+        .x_label_formatter(&|value| number(*value))
+        .y_label_formatter(&|value| number(*value))
+        .draw()
+        .map_err(failed)?;
+    for (index, (name, points)) in series.iter().enumerate() {
+        let color = color(index);
+        let line = LineSeries::new(points.iter().copied(), color.stroke_width(2));
         context
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_style(INK)
-            .label_style(text(14))
-            .axis_desc_style(text(15))
-            .x_desc(chart.x.label)
-            .y_desc(chart.y.label)
-            .x_label_formatter(&|value| number(*value))
-            .y_label_formatter(&|value| number(*value))
-            .draw()
-            .map_err(failed)?;
-        for (index, (name, points)) in series.iter().enumerate() {
-            let color = color(index);
-            let line = LineSeries::new(points.iter().copied(), color.stroke_width(2));
-            context.draw_series(line).map_err(failed)?.label(*name).legend(move |(x, y)| {
-                Rectangle::new([(x, y - 5), (x + 14, y + 5)], color.filled())
-            });
-            // Many points are a curve; few are measurements, which one wants to see.
-            if points.len() <= 40 {
-                let dots = points.iter().map(|point| Circle::new(*point, 4, color.filled()));
-                context.draw_series(dots).map_err(failed)?;
-            }
+            .draw_series(line)
+            .map_err(failed)?
+            .label(*name)
+            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], color.filled()));
+        // Many points are a curve; few are measurements, which one wants to see.
+        if points.len() <= 40 {
+            let dots = points.iter().map(|point| Circle::new(*point, 4, color.filled()));
+            context.draw_series(dots).map_err(failed)?;
         }
-        legend(&mut context)?;
-        root.present().map_err(failed)?;
     }
-    Ok(svg)
+    // Without names it is one of several charts, and they are told beside it.
+    if series.iter().any(|(name, _)| !name.is_empty()) {
+        legend(&mut context)?;
+    }
+    Ok(())
 }
 
 fn draw_bars<Y>(
@@ -287,10 +343,10 @@ fn number(value: f64) -> String {
     format!("{rounded}{unit}")
 }
 
-fn write(run: &Run, chart: &Chart<'_>, svg: &str) -> Result<()> {
-    let file = run.svg(chart.name);
+fn write(run: &Run, name: &str, title: &str, svg: &str) -> Result<()> {
+    let file = run.svg(name);
     fs::create_dir_all(file.parent().context("it is in a folder")?)
-        .and_then(|()| fs::write(&file, with_style(svg, chart.title)))
+        .and_then(|()| fs::write(&file, with_style(svg, title)))
         .with_context(|| format!("write {}", file.display()))?;
     println!("drawn: {}", file.display());
     Ok(())
@@ -322,12 +378,7 @@ mod tests {
     fn both_kinds_name_what_they_show() {
         let points =
             vec![("ours", vec![(10.0, 1.0), (1000.0, 30.0)]), ("theirs", vec![(10.0, 2.0)])];
-        let lines = draw_lines(
-            &chart(Scale::Log),
-            &points,
-            range([10.0, 1000.0].into_iter(), Scale::Log).unwrap().log_scale(),
-            range([1.0, 30.0].into_iter(), Scale::Log).unwrap().log_scale(),
-        );
+        let lines = image(SIZE, |root| draw_lines(root, &chart(Scale::Log), &points));
         let series = [("ours", vec![1.0, 2.0]), ("theirs", vec![3.0, 4.0])];
         let bars = draw_bars(&chart(Scale::Linear), &["three", "five"], &series, 0.0..5.0, 0.0);
         for svg in [lines.unwrap(), bars.unwrap()] {
