@@ -19,7 +19,9 @@ pub(crate) fn run(args: &[OsString]) -> Result<()> {
     let profile = if quick { QUICK } else { FULL };
     let programs = workspace::target()?.join(profile);
     // One after the other: together they would be built with the features of both.
-    for (package, program) in [("unring-node", "unring"), ("unring-bench", "unring-bench")] {
+    let programs_of =
+        [("unring-node", "unring"), ("naive-node", "naive-node"), ("unring-bench", "unring-bench")];
+    for (package, program) in programs_of {
         let help = args.iter().any(|arg| arg == "--help" || arg == "-h");
         if help && package != "unring-bench" {
             continue;

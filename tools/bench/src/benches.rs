@@ -32,4 +32,9 @@ pub const BENCHES: &[Bench] = &[
         about: "messages and time to converge from 10 to 10 000 nodes, in virtual time",
         run: crate::growth::run,
     },
+    Bench {
+        name: "storm",
+        about: "one request in a ring of joins: K3s before its fix, as fixed, and unring",
+        run: crate::storm::run,
+    },
 ];

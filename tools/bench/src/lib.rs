@@ -14,6 +14,7 @@ mod page;
 mod report;
 mod rounds;
 mod run;
+mod storm;
 
 pub use self::benches::{BENCHES, Bench};
 pub use self::cli::Args;
