@@ -16,8 +16,8 @@ use dev_cluster::{logs, usage};
 
 use crate::run::root;
 
-/// The cap of K3s's fix.
-const CAP: NonZeroUsize = NonZeroUsize::new(20).unwrap();
+/// The cap of K3s's fix: 20.
+const CAP: NonZeroUsize = NonZeroUsize::MIN.saturating_add(19);
 
 /// The exchange of the start is over when so long no message was added to it.
 const QUIET: Duration = Duration::from_secs(1);
