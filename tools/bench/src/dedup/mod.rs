@@ -1,4 +1,8 @@
 //! "Have I seen this within `T`?": the dedup store beside caches, and beside a bare map that is swept.
+//!
+//! *Warm* all do the same. *At the cap* they do not, because their contracts differ: the store refuses who comes too many,
+//! which is cheaper than to enter it; a cache forgets another instead, and then says "new" of what it had seen; the map
+//! has no cap. `STATE-THREADS_NAME_new` is the part of the answers that was "new": 0.5 is right, so it says who did what.
 
 mod contenders;
 mod load;
