@@ -37,4 +37,9 @@ pub const BENCHES: &[Bench] = &[
         about: "one request in a ring of joins: K3s before its fix, as fixed, and unring",
         run: crate::storm::run,
     },
+    Bench {
+        name: "governor",
+        about: "an admission beside a bare keyed governor; a flooded node against its CPU budget",
+        run: crate::governor::run,
+    },
 ];

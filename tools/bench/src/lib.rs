@@ -8,6 +8,7 @@ pub mod chart;
 mod cli;
 mod cycle;
 mod dedup;
+mod governor;
 mod growth;
 mod machine;
 mod page;
