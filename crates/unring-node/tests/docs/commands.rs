@@ -35,10 +35,7 @@ const COMMANDS: &[(&str, Runs)] = &[
     ("cargo doc --workspace --no-deps", Ci),
     ("cargo deny check bans licenses sources", Ci),
     ("cargo xtask bench", Nobody("numbers to publish are taken by hand, on a quiet machine")),
-    (
-        "cargo xtask bench storm",
-        Nobody("numbers to publish are taken by hand, on a quiet machine"),
-    ),
+    ("cargo xtask bench storm", Nobody("numbers to publish are taken by hand, on a quiet machine")),
     ("cargo xtask bench --quick", Ci),
     ("cargo xtask check-crate unring-dedup-store", Ci),
     ("cargo xtask check-crate --each", Ci),
