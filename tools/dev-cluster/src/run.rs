@@ -305,7 +305,7 @@ pub(crate) fn last_triggers(end: Duration) -> Duration {
 fn cost(seen: &NodeWatch, log: &LogSummary) -> Cost {
     let exchange = &seen.status().exchange;
     Cost {
-        messages: exchange.sent + exchange.pushes,
+        messages: exchange.messages(),
         cpu_seconds: seen.usage.map_or(0.0, |usage| usage.cpu_seconds),
         log_lines: log.lines,
         peak_rss_mib: seen.usage.map_or(0.0, |usage| usage.peak_rss_mib),

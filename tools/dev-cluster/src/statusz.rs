@@ -96,8 +96,14 @@ pub struct Exchange {
     pub served: u64,
     /// Recursive requests sent.
     pub sent: u64,
+    /// Local requests sent.
+    pub sent_local: u64,
+    /// Connections made to see where an address leads.
+    pub probes: u64,
     /// Records sent on streams.
     pub pushes: u64,
+    /// Messages on streams without a record.
+    pub heartbeats: u64,
     /// Requests that had been forwarded before.
     pub duplicates: u64,
     /// Requests that came back.
@@ -106,6 +112,14 @@ pub struct Exchange {
     pub throttled: u64,
     /// The last recursive requests that the node took part in.
     pub recent: Vec<Recent>,
+}
+
+impl Exchange {
+    /// Everything that the node sent to nodes, so that it can stand beside a count of calls: a look at a join is a
+    /// connection with its handshake, as a call is.
+    pub fn messages(&self) -> u64 {
+        self.sent + self.sent_local + self.probes + self.pushes + self.heartbeats
+    }
 }
 
 /// One recursive request.
@@ -190,6 +204,7 @@ mod tests {
         assert_eq!(page.rings[0].witness[1].name, "node-2");
         assert_eq!(page.rings[0].cuts[0].to.peer_id, "12D3A");
         assert_eq!((page.exchange.duplicates, page.exchange.recent[0].sent), (3, 1));
+        assert_eq!(page.exchange.messages(), 2 + 10 + 200 + 3000 + 40_000);
         assert_eq!(page.libp2p.connected_peers, ["12D3B"]);
         assert!((page.budget.limit_percent - 5.0).abs() < 1e-9);
     }

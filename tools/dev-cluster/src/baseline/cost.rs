@@ -7,7 +7,8 @@ use serde::Serialize;
 /// What a cluster has cost from the start of its processes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Cost {
-    /// Messages that nodes sent to nodes: calls for peers, and of `unring` also records on streams.
+    /// Messages that nodes sent to nodes: calls for peers, and of `unring` also records and heartbeats on streams, and
+    /// looks at joins.
     pub messages: u64,
     /// CPU of whole processes, user and system, in seconds.
     pub cpu_seconds: f64,
