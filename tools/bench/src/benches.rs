@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{Report, Run};
+use crate::{Report, Run, exchange, fanout};
 
 /// One bench.
 #[derive(Clone, Copy, Debug)]
@@ -41,5 +41,15 @@ pub const BENCHES: &[Bench] = &[
         name: "governor",
         about: "an admission beside a bare keyed governor; a flooded node against its CPU budget",
         run: crate::governor::run,
+    },
+    Bench {
+        name: "exchange",
+        about: "an answer from the book against a bare tonic method that sends as many bytes",
+        run: exchange::run,
+    },
+    Bench {
+        name: "fanout",
+        about: "a changed record to 1000 streams against bare tonic streams of the same bytes",
+        run: fanout::run,
     },
 ];

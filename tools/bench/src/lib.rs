@@ -3,18 +3,25 @@
 #![expect(clippy::print_stdout, reason = "a tool speaks to whoever runs it")]
 
 pub mod alloc;
+mod bare;
 mod benches;
 pub mod chart;
 mod cli;
 mod cycle;
 mod dedup;
+mod exchange;
+mod fanout;
 mod governor;
 mod growth;
+mod h2;
+mod load;
 mod machine;
+mod node;
 mod page;
 mod report;
 mod rounds;
 mod run;
+mod seed;
 mod storm;
 
 pub use self::benches::{BENCHES, Bench};
