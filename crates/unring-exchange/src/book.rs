@@ -58,6 +58,8 @@ struct Entry {
     version: u64,
     /// When it came, on the engine's monotonic clock.
     since: Duration,
+    /// Where on its shelf the record is.
+    place: usize,
 }
 
 /// A record that changed, for streams.
@@ -72,6 +74,20 @@ pub(crate) struct Change<'a> {
 /// Who is charged for hearsay. All anonymous callers together are one.
 type Account = Option<PeerId>;
 
+/// The records once more, so that an answer takes its own without looking at every other.
+#[derive(Debug, Default)]
+struct Shelves {
+    /// Of nodes that another node joins.
+    topology: Vec<SignedRecord>,
+    others: Vec<SignedRecord>,
+}
+
+impl Shelves {
+    fn of(&mut self, joined_to: bool) -> &mut Vec<SignedRecord> {
+        if joined_to { &mut self.topology } else { &mut self.others }
+    }
+}
+
 /// The known records. Every method is O(log n) or better, but for [`Book::iter`].
 #[derive(Debug)]
 pub(crate) struct Book {
@@ -82,6 +98,7 @@ pub(crate) struct Book {
     introduced: HashMap<Account, usize>,
     /// How many records join each node.
     joined_to: HashMap<PeerId, usize>,
+    shelves: Shelves,
     graves: Graves,
     version: u64,
     /// The highest version of a record that expired.
@@ -97,6 +114,7 @@ impl Book {
             by_expiry: BTreeSet::new(),
             introduced: HashMap::new(),
             joined_to: HashMap::new(),
+            shelves: Shelves::default(),
             graves: Graves::new(capacity),
             version: 0,
             expired_version: 0,
@@ -170,14 +188,22 @@ impl Book {
         };
         let version = self.next_version();
         for target in targets(&record) {
-            *self.joined_to.entry(target).or_default() += 1;
+            let count = self.joined_to.entry(target).or_default();
+            *count += 1;
+            if *count == 1 {
+                self.reshelve(&target, false);
+            }
         }
         if let Some(account) = charged {
             *self.introduced.entry(account).or_default() += 1;
         }
         self.by_version.insert(version, peer);
         self.by_expiry.insert((record.record().expires_at(), peer));
-        let entry = Entry { record, introducer, charged, version, since: now };
+        let joined_to = self.is_joined_to(&peer);
+        let shelf = self.shelves.of(joined_to);
+        let place = shelf.len();
+        shelf.push(record.clone());
+        let entry = Entry { record, introducer, charged, version, since: now, place };
         self.entries.insert(peer, entry);
     }
 
@@ -213,6 +239,8 @@ impl Book {
             && self.by_expiry.is_empty()
             && self.introduced.is_empty()
             && self.joined_to.is_empty()
+            && self.shelves.topology.is_empty()
+            && self.shelves.others.is_empty()
     }
 
     /// When the next record expires.
@@ -224,13 +252,59 @@ impl Book {
         let entry = self.entries.remove(peer)?;
         self.by_version.remove(&entry.version);
         self.by_expiry.remove(&(entry.record.record().expires_at(), *peer));
+        let joined_to = self.is_joined_to(peer);
+        self.unshelve(entry.place, joined_to);
         for target in targets(&entry.record) {
-            decrement(&mut self.joined_to, target);
+            if decrement(&mut self.joined_to, target) {
+                self.reshelve(&target, true);
+            }
         }
         if let Some(account) = entry.charged {
             decrement(&mut self.introduced, account);
         }
         Some(entry)
+    }
+
+    /// The record of `peer`, if there is one, moves to the other shelf.
+    fn reshelve(&mut self, peer: &PeerId, was_joined_to: bool) {
+        let Some(place) = self.entries.get(peer).map(|entry| entry.place) else { return };
+        let Some(record) = self.unshelve(place, was_joined_to) else { return };
+        let shelf = self.shelves.of(!was_joined_to);
+        let place = shelf.len();
+        shelf.push(record);
+        if let Some(entry) = self.entries.get_mut(peer) {
+            entry.place = place;
+        }
+    }
+
+    /// Takes a record off its shelf. The last one takes its place.
+    fn unshelve(&mut self, place: usize, joined_to: bool) -> Option<SignedRecord> {
+        let shelf = self.shelves.of(joined_to);
+        if place >= shelf.len() {
+            return None;
+        }
+        let record = shelf.swap_remove(place);
+        let moved = shelf.get(place).map(|record| record.record().peer_id);
+        if let Some(entry) = moved.and_then(|peer| self.entries.get_mut(&peer)) {
+            entry.place = place;
+        }
+        Some(record)
+    }
+
+    /// The records of all nodes that another node joins, in no order, and where among them that of `peer` is.
+    pub(crate) fn topology(&self, peer: Option<PeerId>) -> (&[SignedRecord], Option<usize>) {
+        (&self.shelves.topology, self.place_of(peer, true))
+    }
+
+    /// The records of all others, in no order, and where among them that of `peer` is.
+    pub(crate) fn others(&self, peer: Option<PeerId>) -> (&[SignedRecord], Option<usize>) {
+        (&self.shelves.others, self.place_of(peer, false))
+    }
+
+    fn place_of(&self, peer: Option<PeerId>, joined_to: bool) -> Option<usize> {
+        let peer = peer?;
+        let entry = self.entries.get(&peer)?;
+        (self.is_joined_to(&peer) == joined_to).then_some(entry.place)
     }
 
     pub(crate) fn get(&self, peer: &PeerId) -> Option<&SignedRecord> {
@@ -297,11 +371,13 @@ fn targets(record: &SignedRecord) -> BTreeSet<PeerId> {
     joins.flat_map(|join| &join.targets).copied().filter(|target| *target != peer).collect()
 }
 
-fn decrement<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: K) {
-    if let Some(count) = counts.get_mut(&key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(&key);
-        }
+/// Whether it was the last one.
+fn decrement<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: K) -> bool {
+    let Some(count) = counts.get_mut(&key) else { return false };
+    *count -= 1;
+    let last = *count == 0;
+    if last {
+        counts.remove(&key);
     }
+    last
 }

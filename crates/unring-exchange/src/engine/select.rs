@@ -20,31 +20,30 @@ impl<V: Verifier> Engine<V> {
         self.poll_detector(now);
         let wanted = if max_peers == 0 { self.config.default_max_peers } else { max_peers };
         let askers_own = asker.and_then(|asker| self.book.get(&asker));
-        let is_topology = |record: &&SignedRecord| self.book.is_joined_to(&record.record().peer_id);
-        let known = self.book.iter().filter(|record| Some(record.record().peer_id) != asker);
-        let (mut topology, mut others): (Vec<_>, Vec<_>) = known.partition(is_topology);
+        let topology = Choice::all_but(self.book.topology(asker));
+        let others = Choice::all_but(self.book.others(asker));
         let room = MAX_ANSWER_RECORDS - 1 - askers_own.iter().count();
         // A tenth stays for the sample: whoever signs records that join each other must not displace it.
         let reserved = wanted.min(others.len()).min(room / 10);
+        let mut records = Vec::with_capacity(
+            (2 + topology.len() + wanted.min(others.len())).min(MAX_ANSWER_RECORDS),
+        );
+        records.extend(self.own.record.iter().chain(askers_own).cloned());
+        let before = records.len();
         if topology.len() > room - reserved {
             // Those that really called first; of hearsay any part is as good as another.
             let (called, hearsay): (Vec<_>, Vec<_>) = topology
-                .into_iter()
+                .iter()
                 .partition(|record| self.book.brought_itself(&record.record().peer_id));
-            topology = sample(&mut self.rng, called, room - reserved);
-            let left = room - reserved - topology.len();
-            topology.extend(sample(&mut self.rng, hearsay, left));
+            let called = sample(&mut self.rng, called, room - reserved);
+            let left = room - reserved - called.len();
+            records.extend(called.into_iter().cloned());
+            records.extend(sample(&mut self.rng, hearsay, left).into_iter().cloned());
+        } else {
+            records.extend(topology.iter().cloned());
         }
-        others = sample(&mut self.rng, others, wanted.min(room - topology.len()));
-        let records = self
-            .own
-            .record
-            .iter()
-            .chain(askers_own)
-            .chain(topology)
-            .chain(others)
-            .cloned()
-            .collect();
+        let left = room - (records.len() - before);
+        others.sample(&mut self.rng, wanted.min(left), &mut records);
         Answer {
             responder: self.me(),
             records,
@@ -56,7 +55,42 @@ impl<V: Verifier> Engine<V> {
     }
 }
 
-/// `count` of `records` at random, in their order; all of them when there are no more.
+/// Records to choose from: a shelf of the book, but for one place on it.
+struct Choice<'a> {
+    shelf: &'a [SignedRecord],
+    but: Option<usize>,
+}
+
+impl<'a> Choice<'a> {
+    fn all_but((shelf, but): (&'a [SignedRecord], Option<usize>)) -> Self {
+        Self { shelf, but }
+    }
+
+    fn len(&self) -> usize {
+        self.shelf.len() - usize::from(self.but.is_some())
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &'a SignedRecord> {
+        let (before, behind) = match self.but {
+            Some(but) => (&self.shelf[..but], &self.shelf[but + 1..]),
+            None => (self.shelf, &[][..]),
+        };
+        before.iter().chain(behind)
+    }
+
+    /// Adds `count` at random, all of them when there are no more. Takes time for those alone, not for the whole shelf.
+    fn sample(&self, rng: &mut StdRng, count: usize, into: &mut Vec<SignedRecord>) {
+        if self.len() <= count {
+            into.extend(self.iter().cloned());
+            return;
+        }
+        let behind = |index: usize| index + usize::from(self.but.is_some_and(|but| index >= but));
+        let chosen = index::sample(rng, self.len(), count).into_iter();
+        into.extend(chosen.filter_map(|index| self.shelf.get(behind(index)).cloned()));
+    }
+}
+
+/// `count` of `records` at random; all of them when there are no more.
 fn sample<'a>(
     rng: &mut StdRng,
     records: Vec<&'a SignedRecord>,
@@ -65,6 +99,6 @@ fn sample<'a>(
     if records.len() <= count {
         return records;
     }
-    let chosen: BTreeSet<usize> = index::sample(rng, records.len(), count).into_iter().collect();
-    chosen.into_iter().filter_map(|index| records.get(index).copied()).collect()
+    let chosen = index::sample(rng, records.len(), count).into_iter();
+    chosen.filter_map(|index| records.get(index).copied()).collect()
 }
