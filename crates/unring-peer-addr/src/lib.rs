@@ -4,6 +4,7 @@
 mod accept;
 mod caller;
 mod client;
+mod codec;
 mod config;
 mod connect;
 mod convert;

@@ -15,6 +15,9 @@ const SERVICE: &str = "unring/peeraddr/v1/peer_addr_service.proto";
 const RECORD_OUT: &str = "crates/unring-peer/src/generated";
 const SERVICE_OUT: &str = "crates/unring-peer-addr/src/generated";
 
+/// Writes a message into a buffer of its size; tonic's own lets the buffer grow.
+const CODEC: &str = "crate::codec::SizedCodec";
+
 fn main() -> Result<()> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
@@ -29,6 +32,8 @@ fn main() -> Result<()> {
     tonic_prost_build::configure()
         .build_client(false)
         .build_server(false)
+        // A record is sent many times for each time that it is read: shared, not copied.
+        .bytes(format!(".{PACKAGE}.SignedRecord"))
         .out_dir(&record_dir)
         .compile_fds(record.clone())
         .context("generate the record messages")?;
@@ -38,7 +43,7 @@ fn main() -> Result<()> {
     let service_dir = create(&out.join(SERVICE_OUT))?;
     // The descriptors of both files feed gRPC reflection; the code is made of the service's file alone.
     fs::write(service_dir.join(format!("{PACKAGE}.fds")), service.encode_to_vec())?;
-    let mut config = tonic_prost_build::configure().out_dir(&service_dir).build_transport(false);
+    let mut config = tonic_prost_build::configure().out_dir(&service_dir).build_transport(false).codec_path(CODEC);
     for message in messages(&record) {
         config = config
             .extern_path(format!(".{PACKAGE}.{message}"), format!("::unring_peer::pb::{message}"));

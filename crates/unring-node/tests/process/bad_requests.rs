@@ -255,14 +255,14 @@ fn records_that_break_a_rule_are_not_kept() {
         INVALID_ARGUMENT,
         &["caller_record", "17 addresses", "at most 16"],
     );
-    let garbage = pb::SignedRecord { envelope: vec![7; 50], ..Default::default() };
+    let garbage = pb::SignedRecord { envelope: vec![7; 50].into(), ..Default::default() };
     scene.refused(&with(garbage), INVALID_ARGUMENT, &["caller_record", "not a signed envelope"]);
 
     // The envelope is whole, the signature is not: found when the record is wanted.
     let mut forged =
         pb::SignedEnvelope::decode(&signed(&scene.me, me, |_| {}).envelope[..]).unwrap();
     forged.signature[0] ^= 1;
-    let forged = pb::SignedRecord { envelope: forged.encode_to_vec(), ..Default::default() };
+    let forged = pb::SignedRecord { envelope: forged.encode_to_vec().into(), ..Default::default() };
     scene.ask(&with(forged));
     assert_eq!(scene.counter("records_invalid"), 1);
     assert_eq!(scene.peer(&me.to_base58()), None);

@@ -216,5 +216,5 @@ pub(crate) fn signed(
         payload_type,
         payload,
     };
-    pb::SignedRecord { envelope: envelope.encode_to_vec(), membership_tag: Vec::new() }
+    pb::SignedRecord { envelope: envelope.encode_to_vec().into(), ..Default::default() }
 }

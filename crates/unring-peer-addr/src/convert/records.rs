@@ -1,5 +1,6 @@
 //! Signed records on the wire.
 
+use bytes::Bytes;
 use prost::Message as _;
 use prost::encoding::{encoded_len_varint, key_len};
 use unring_peer::{SignedRecord, UnverifiedRecord};
@@ -29,13 +30,15 @@ pub(super) fn callers(
 }
 
 fn decode(wire: pb::SignedRecord) -> Result<UnverifiedRecord, unring_peer::InvalidRecord> {
-    UnverifiedRecord::decode(wire.envelope.into(), wire.membership_tag.into())
+    // A part of the message would keep the whole message in memory for as long as the record is kept.
+    let copied = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
+    UnverifiedRecord::decode(copied(&wire.envelope), copied(&wire.membership_tag))
 }
 
 pub(super) fn to_wire(record: &SignedRecord) -> pb::SignedRecord {
     pb::SignedRecord {
-        envelope: record.envelope().to_vec(),
-        membership_tag: record.membership_tag().to_vec(),
+        envelope: record.envelope().clone(),
+        membership_tag: record.membership_tag().clone(),
     }
 }
 

@@ -455,7 +455,7 @@ pub mod peer_addr_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::SizedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/unring.peeraddr.v1.PeerAddrService/ListPeers",
             );
@@ -490,7 +490,7 @@ pub mod peer_addr_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::SizedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/unring.peeraddr.v1.PeerAddrService/WatchPeers",
             );
@@ -517,7 +517,7 @@ pub mod peer_addr_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::SizedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/unring.peeraddr.v1.PeerAddrService/GetTopology",
             );
@@ -687,7 +687,7 @@ pub mod peer_addr_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListPeersSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::SizedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -735,7 +735,7 @@ pub mod peer_addr_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WatchPeersSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::SizedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -780,7 +780,7 @@ pub mod peer_addr_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetTopologySvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::SizedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,

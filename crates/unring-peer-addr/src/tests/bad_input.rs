@@ -31,12 +31,11 @@ fn request() -> pb::ListPeersRequest {
 }
 
 fn signed(record: &unring_peer::SignedRecord) -> pb::SignedRecord {
-    let envelope = record.envelope().to_vec();
-    pb::SignedRecord { envelope, membership_tag: Vec::new() }
+    pb::SignedRecord { envelope: record.envelope().clone(), ..Default::default() }
 }
 
 fn broken() -> pb::SignedRecord {
-    pb::SignedRecord { envelope: b"garbage".to_vec(), membership_tag: Vec::new() }
+    pb::SignedRecord { envelope: b"garbage"[..].into(), ..Default::default() }
 }
 
 /// The field that the status blames.
@@ -114,7 +113,7 @@ async fn a_message_that_is_too_large_is_not_read() {
     let status = grpc.list_peers(with_signature_of(five_mebibytes)).await.unwrap_err();
     assert_eq!(blamed(&status), "ListPeersRequest");
     assert!(status.message().contains("more than the 65536 bytes"), "{status}");
-    let record = pb::SignedRecord { envelope: vec![0; five_mebibytes], ..broken() };
+    let record = pb::SignedRecord { envelope: vec![0; five_mebibytes].into(), ..broken() };
     let large = pb::WatchPeersRequest { caller_record: Some(record), ..Default::default() };
     let status = grpc.watch_peers(stream::iter([large.clone()])).await.unwrap_err();
     assert_eq!(blamed(&status), "WatchPeersRequest");

@@ -68,9 +68,9 @@ pub struct SignedEnvelope {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignedRecord {
     /// A SignedEnvelope, verbatim.
-    #[prost(bytes = "vec", tag = "1")]
-    pub envelope: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub envelope: ::prost::bytes::Bytes,
     /// MAC over the envelope under a key derived from the join token; empty where no token is set.
-    #[prost(bytes = "vec", tag = "2")]
-    pub membership_tag: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub membership_tag: ::prost::bytes::Bytes,
 }
