@@ -11,7 +11,7 @@ use plotters::prelude::*;
 use crate::run::Run;
 
 const SIZE: (u32, u32) = (860, 480);
-const FONT: &str = "system-ui, sans-serif";
+const FONT: &str = "sans-serif";
 
 const CARD: RGBColor = RGBColor(0xff, 0xff, 0xff);
 const INK: RGBColor = RGBColor(0x1f, 0x23, 0x28);
@@ -86,17 +86,8 @@ pub fn panels(
     charts: &[(Chart<'_>, Vec<Series<'_>>)],
 ) -> Result<()> {
     let svg = image((SIZE.0, SIZE.1 * 3 / 2), |root| {
-        let body = root.titled(title, text(20)).map_err(failed)?;
-        let (head, body) = body.split_vertically(28);
         let names = charts.first().map(|(_, series)| series.iter().map(|(name, _)| *name));
-        let mut x = 24;
-        for (index, name) in names.into_iter().flatten().enumerate() {
-            let mark = Rectangle::new([(x, 8), (x + 14, 18)], color(index).filled());
-            head.draw(&mark).map_err(failed)?;
-            head.draw(&Text::new(name.to_owned(), (x + 20, 5), text(14))).map_err(failed)?;
-            // About what a letter of this size takes.
-            x += 44 + 7 * i32::try_from(name.len()).unwrap_or(0);
-        }
+        let body = heading(root, title, names.into_iter().flatten())?;
         for (area, (chart, series)) in body.split_evenly((2, 2)).iter().zip(charts) {
             let nameless: Vec<Series<'_>> =
                 series.iter().map(|(_, points)| ("", points.clone())).collect();
@@ -205,8 +196,8 @@ where
     X::CoordDescType: ValueFormatter<f64> + Ranged<ValueType = f64>,
     Y::CoordDescType: ValueFormatter<f64> + Ranged<ValueType = f64>,
 {
-    let mut context = ChartBuilder::on(root)
-        .caption(chart.title, text(20))
+    let plot = heading(root, chart.title, series.iter().map(|(name, _)| *name))?;
+    let mut context = ChartBuilder::on(&plot)
         .margin(16)
         .x_label_area_size(48)
         .y_label_area_size(72)
@@ -217,31 +208,23 @@ where
         .light_line_style(TRANSPARENT)
         .bold_line_style(GRID)
         .axis_style(INK)
-        .label_style(text(14))
-        .axis_desc_style(text(15))
+        .label_style(text(17))
+        .axis_desc_style(text(18))
         .x_desc(chart.x.label)
         .y_desc(chart.y.label)
         .x_label_formatter(&|value| number(*value))
         .y_label_formatter(&|value| number(*value))
         .draw()
         .map_err(failed)?;
-    for (index, (name, points)) in series.iter().enumerate() {
+    for (index, (_, points)) in series.iter().enumerate() {
         let color = color(index);
         let line = LineSeries::new(points.iter().copied(), color.stroke_width(2));
-        context
-            .draw_series(line)
-            .map_err(failed)?
-            .label(*name)
-            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], color.filled()));
+        context.draw_series(line).map_err(failed)?;
         // Many points are a curve; few are measurements, which one wants to see.
         if points.len() <= 40 {
             let dots = points.iter().map(|point| Circle::new(*point, 4, color.filled()));
             context.draw_series(dots).map_err(failed)?;
         }
-    }
-    // Without names it is one of several charts, and they are told beside it.
-    if series.iter().any(|(name, _)| !name.is_empty()) {
-        legend(&mut context)?;
     }
     Ok(())
 }
@@ -264,8 +247,8 @@ where
     {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         root.fill(&CARD).map_err(failed)?;
-        let mut context = ChartBuilder::on(&root)
-            .caption(chart.title, text(20))
+        let plot = heading(&root, chart.title, series.iter().map(|(name, _)| *name))?;
+        let mut context = ChartBuilder::on(&plot)
             .margin(16)
             .x_label_area_size(48)
             .y_label_area_size(72)
@@ -278,29 +261,26 @@ where
             .light_line_style(TRANSPARENT)
             .bold_line_style(GRID)
             .axis_style(INK)
-            .label_style(text(14))
-            .axis_desc_style(text(15))
+            .label_style(text(17))
+            .axis_desc_style(text(18))
             .x_desc(chart.x.label)
             .y_desc(chart.y.label)
             .y_label_formatter(&|value| number(*value))
             .draw()
             .map_err(failed)?;
-        for (index, (name, values)) in series.iter().enumerate() {
+        for (index, (_, values)) in series.iter().enumerate() {
             let color = color(index);
             let bars = values.iter().enumerate().map(|(group, value)| {
                 let left = place(group) + 0.1 + width * place(index);
                 Rectangle::new([(left, floor), (left + width * 0.94, *value)], color.filled())
             });
-            context.draw_series(bars).map_err(failed)?.label(*name).legend(move |(x, y)| {
-                Rectangle::new([(x, y - 5), (x + 14, y + 5)], color.filled())
-            });
+            context.draw_series(bars).map_err(failed)?;
         }
         for (group, name) in groups.iter().enumerate() {
             let (x, y) = context.backend_coord(&(place(group) + 0.5, floor));
-            let middle = text(14).pos(centred());
+            let middle = text(17).pos(centred());
             root.draw(&Text::new((*name).to_owned(), (x, y + 8), middle)).map_err(failed)?;
         }
-        legend(&mut context)?;
         root.present().map_err(failed)?;
     }
     Ok(svg)
@@ -311,19 +291,25 @@ fn centred() -> plotters::style::text_anchor::Pos {
     Pos::new(HPos::Center, VPos::Top)
 }
 
-fn legend<'a, X, Y>(context: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, Y>>) -> Result<()>
-where
-    X: Ranged<ValueType = f64> + ValueFormatter<f64>,
-    Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
-{
-    context
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(CARD)
-        .border_style(GRID)
-        .label_font(text(14))
-        .draw()
-        .map_err(failed)
+/// The title, and below it who has which colour; gives back the place that is left. A chart among several has no names
+/// of its own.
+fn heading<'a, 'b>(
+    area: &Area<'a>,
+    title: &str,
+    names: impl Iterator<Item = &'b str>,
+) -> Result<Area<'a>> {
+    let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
+    let (head, plot) = area.split_vertically(if names.is_empty() { 40 } else { 68 });
+    head.draw(&Text::new(title.to_owned(), (16, 14), text(24))).map_err(failed)?;
+    let mut x = 18;
+    for (index, name) in names.into_iter().enumerate() {
+        let square = Rectangle::new([(x, 46), (x + 14, 58)], color(index).filled());
+        head.draw(&square).map_err(failed)?;
+        head.draw(&Text::new(name.to_owned(), (x + 20, 43), text(17))).map_err(failed)?;
+        // Fonts differ, and none is at hand to measure with: room for a wide one.
+        x += 36 + 9 * i32::try_from(name.chars().count())?;
+    }
+    Ok(plot)
 }
 
 /// A tick's label: as few digits as tell it apart.
