@@ -55,6 +55,8 @@ pub(crate) struct Stream {
     has: HashMap<PeerId, u64>,
     /// When what is new is sent; none when nothing is.
     flush_at: Option<Duration>,
+    /// Nothing is due before: there was no room.
+    put_off_until: Duration,
     /// Nothing is sent before this is set: a watcher first hears what its upstream knows.
     pub(crate) ready: bool,
     /// The batch that was handed over and that nobody has taken yet. Nothing else is sent meanwhile.
@@ -112,6 +114,7 @@ impl Stream {
             upstream_has: None,
             has: HashMap::new(),
             flush_at: None,
+            put_off_until: Duration::ZERO,
             ready: side == Side::Serving,
             unread: None,
             last_sent: now,
@@ -215,9 +218,10 @@ impl Stream {
         self.schedule_at(now + self.hold());
     }
 
-    /// There is no room for what it has to say.
+    /// There is no room for what it has to say, nor for a heartbeat.
     pub(crate) fn put_off_flush(&mut self, until: Duration) {
         self.flush_at = Some(until);
+        self.put_off_until = until;
     }
 
     fn schedule_at(&mut self, at: Duration) {
@@ -230,6 +234,8 @@ impl Stream {
             return None;
         }
         let due = self.flush_at.map_or(self.beat_at(), |at| at.min(self.beat_at()));
+        // An overdue heartbeat must not wake us again and again meanwhile.
+        let due = due.max(self.put_off_until);
         Some(self.unread.map_or(due, |unread| due.max(unread.since + SLOW_CONSUMER_AFTER)))
     }
 

@@ -109,7 +109,8 @@ impl Keeper {
     /// Our records may use every `seq` up to this one.
     pub(crate) fn seq(&self, seq: u64) {
         self.mark(|marked| {
-            marked.seq = seq;
+            // A file opened later may have brought a higher one.
+            marked.seq = marked.seq.max(seq);
             marked.dirty.seq = true;
         });
     }
