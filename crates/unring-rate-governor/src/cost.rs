@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use crate::rate::Rate;
+use crate::rate::CELLS_PER_UNIT;
 
 /// Units of cost, each counted as often as the load says.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,13 +13,14 @@ impl Charge {
         Self(f64::from(units.get()) * scale)
     }
 
-    /// The time in which `rate` brings as much, in nanoseconds: at least one.
+    /// The same in GCRA cells: at least one.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a float cast saturates, NaN becomes 0"
     )]
-    pub(crate) fn nanos(self, rate: Rate) -> u64 {
-        ((self.0 * rate.unit_nanos() + 0.5) as u64).max(1)
+    pub(crate) fn cells(self) -> NonZeroU32 {
+        let cells = self.0 * f64::from(CELLS_PER_UNIT) + 0.5;
+        NonZeroU32::new(cells as u32).unwrap_or(NonZeroU32::MIN)
     }
 }

@@ -1,18 +1,22 @@
 //! Normal rates.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::Quota;
 
 use crate::controller::MAX_SCALE;
-use crate::cost::Charge;
 
-/// Largest rate and largest burst, in units. A unit is counted in whole nanoseconds; beyond this their rounding
-/// passes a thousandth.
+/// Largest rate and largest burst, in units. GCRA counts whole nanoseconds a cell; beyond this its rounding passes 2 %.
 pub const MAX_RATE: u32 = 1_000_000;
 
 /// Smallest burst, in units: at the largest scale one unit costs this much, and a charge can never exceed the burst.
 pub const MIN_BURST: u32 = 10;
 
-const NANOS_PER_SECOND: f64 = 1e9;
+/// GCRA cells in one unit of cost, so that a scale of 1.1 makes a difference at a cost of 1.
+pub(crate) const CELLS_PER_UNIT: u32 = 16;
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 const _: () = assert!(MIN_BURST as f64 >= MAX_SCALE);
 
@@ -78,13 +82,11 @@ impl Rate {
         Self { per_second: tenth(self.per_second), burst: tenth(self.burst).max(smallest) }
     }
 
-    /// The time in which one unit comes, in nanoseconds: at least 1000 within the accepted range.
-    pub(crate) fn unit_nanos(self) -> f64 {
-        NANOS_PER_SECOND / f64::from(self.per_second())
-    }
-
-    /// The time in which the whole burst comes, in nanoseconds: at most 1e15, which is 11 days.
-    pub(crate) fn burst_nanos(self) -> u64 {
-        Charge::new(self.burst, 1.0).nanos(self)
+    /// The same in GCRA cells. The interval is a whole number of nanoseconds, at least 62 within the accepted range.
+    pub(crate) fn quota(self) -> Quota {
+        let cells = u64::from(self.per_second()) * u64::from(CELLS_PER_UNIT);
+        let interval = Duration::from_nanos((NANOS_PER_SECOND / cells).max(1));
+        let burst = self.burst.saturating_mul(NonZeroU32::MIN.saturating_add(CELLS_PER_UNIT - 1));
+        Quota::with_period(interval).unwrap_or(Quota::per_second(burst)).allow_burst(burst)
     }
 }

@@ -1,4 +1,4 @@
-//! The buckets decide as those of the `governor` crate do.
+//! The buckets decide as plain limiters of the `governor` crate do, though they keep state, clock and cells their own way.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::Rate;
 use crate::bucket::{Bucket, Tat};
 use crate::cost::Charge;
 
-/// Rates whose unit is a whole number of nanoseconds, so that nothing is rounded on either side.
-const EXACT: [u32; 6] = [1, 8, 50, 1_000, 40_000, 1_000_000];
+/// Rates whose cell is a whole number of nanoseconds, so that nothing is rounded on either side.
+const EXACT: [u32; 6] = [1, 8, 50, 1_000, 12_500, 62_500];
 
 proptest! {
     #[test]
