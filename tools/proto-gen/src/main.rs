@@ -43,7 +43,10 @@ fn main() -> Result<()> {
     let service_dir = create(&out.join(SERVICE_OUT))?;
     // The descriptors of both files feed gRPC reflection; the code is made of the service's file alone.
     fs::write(service_dir.join(format!("{PACKAGE}.fds")), service.encode_to_vec())?;
-    let mut config = tonic_prost_build::configure().out_dir(&service_dir).build_transport(false).codec_path(CODEC);
+    let mut config = tonic_prost_build::configure()
+        .out_dir(&service_dir)
+        .build_transport(false)
+        .codec_path(CODEC);
     for message in messages(&record) {
         config = config
             .extern_path(format!(".{PACKAGE}.{message}"), format!("::unring_peer::pb::{message}"));

@@ -6,10 +6,14 @@ use crate::engine::{Engine, Now};
 use crate::upstream::Link;
 use crate::verifier::Verifier;
 
+/// Requests that expire at once which are worth shrinking the dedup store for: some 100 KiB.
+const FLOOD: usize = 1024;
+
 impl<V: Verifier> Engine<V> {
     /// Does whatever is due. Calling it early or late does no harm.
     pub fn on_timer(&mut self, now: Now) {
         self.expire(now);
+        self.rotate_dedup(now);
         if self.own_due(now) <= now.mono {
             self.sign_own(now);
         }
@@ -29,6 +33,15 @@ impl<V: Verifier> Engine<V> {
         }
         self.end_silent_streams(now);
         self.flush_streams(now);
+    }
+
+    /// Takes what has expired out of the dedup store, so that no request pays for it, and after a flood gives its memory
+    /// back. It has no wake-up of its own: heartbeats see to it that there is one often enough.
+    fn rotate_dedup(&mut self, now: Now) {
+        let expired = self.dedup.rotate(now.mono);
+        if expired >= FLOOD && expired / 4 >= self.dedup.len() {
+            self.dedup.shrink();
+        }
     }
 
     /// When [`on_timer`](Self::on_timer) is due, on the monotonic clock; events may change it.

@@ -166,3 +166,16 @@ fn a_full_dedup_store_answers_from_the_book() {
     let answer = node.answered(Some(alice.peer_id()), recursive(Some(trace(&alice, 0))));
     assert_eq!(answer.incomplete, [Incomplete::Duplicate].into());
 }
+
+#[test]
+fn the_timer_takes_out_what_expired_so_that_no_request_pays_for_it() {
+    let origin = Identity::generate();
+    let mut node = Harness::with(&["a"], |config| config.refresh = false);
+    for id in 0..3 {
+        let (_, calls) = forwarded(&mut node, &origin, id).expect("a slot is free");
+        node.call_done(calls[0].call, &Identity::generate(), &[]);
+    }
+    assert_eq!(node.engine.remembered_requests(), 3);
+    node.run(DAY / 24);
+    assert_eq!(node.engine.remembered_requests(), 0, "nobody asked anything meanwhile");
+}
