@@ -50,12 +50,6 @@ pub struct PeerView {
     pub expires_in: Duration,
 }
 
-/// Requests in the dedup store: forwarded in the last `dedup_retention` to twice that.
-#[must_use]
-pub fn remembered_requests(&self) -> usize {
-    self.dedup.len()
-}
-
 impl<V: Verifier> Engine<V> {
     /// Counts since the start.
     #[must_use]
