@@ -32,14 +32,15 @@ pub(super) fn callers(
 fn decode(wire: pb::SignedRecord) -> Result<UnverifiedRecord, unring_peer::InvalidRecord> {
     // A part of the message would keep the whole message in memory for as long as the record is kept.
     let copied = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
-    UnverifiedRecord::decode(copied(&wire.envelope), copied(&wire.membership_tag))
+    let tag = wire.membership_tag.as_ref().map(copied).unwrap_or_default();
+    UnverifiedRecord::decode(copied(&wire.envelope), tag)
 }
 
 pub(super) fn to_wire(record: &SignedRecord) -> pb::SignedRecord {
-    pb::SignedRecord {
-        envelope: record.envelope().clone(),
-        membership_tag: record.membership_tag().clone(),
-    }
+    // Absent, not empty: whether a field without presence is empty is found out by comparing no bytes at an address that
+    // is none, for which a processor with masked loads (AVX-512) takes some 250 ns, three times for each record.
+    let tag = Some(record.membership_tag()).filter(|tag| !tag.is_empty());
+    pb::SignedRecord { envelope: record.envelope().clone(), membership_tag: tag.cloned() }
 }
 
 /// How many of `records`, from the first, fit into `budget` bytes and [`MAX_RECORDS`], with their decoded form if asked

@@ -70,7 +70,7 @@ pub struct SignedRecord {
     /// A SignedEnvelope, verbatim.
     #[prost(bytes = "bytes", tag = "1")]
     pub envelope: ::prost::bytes::Bytes,
-    /// MAC over the envelope under a key derived from the join token; empty where no token is set.
-    #[prost(bytes = "bytes", tag = "2")]
-    pub membership_tag: ::prost::bytes::Bytes,
+    /// MAC over the envelope under a key derived from the join token; absent where no token is set.
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub membership_tag: ::core::option::Option<::prost::bytes::Bytes>,
 }
