@@ -7,6 +7,7 @@ mod bare;
 mod benches;
 pub mod chart;
 mod cli;
+mod cpu;
 mod cycle;
 mod dedup;
 mod exchange;

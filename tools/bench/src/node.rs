@@ -14,6 +14,9 @@ use unring_node::config::{Config, Settings};
 use unring_node::log::LogCounters;
 use unring_peer::GrpcUrl;
 
+/// The name of the threads that its P2P work runs on.
+pub(crate) const THREAD: &str = "p2p";
+
 /// Time to take in every record of a book.
 const FILLED_WITHIN: Duration = Duration::from_secs(60);
 

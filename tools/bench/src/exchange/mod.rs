@@ -1,6 +1,6 @@
 //! `exchange`: what a node's answer costs beside a bare tonic method that sends as many bytes.
 
-mod bare;
+mod prebuilt;
 
 use std::time::Duration;
 
@@ -8,11 +8,12 @@ use anyhow::{Context as _, Result};
 use prost::Message as _;
 use unring_peer_addr::pb::{ListPeersRequest, Scope};
 
-use self::bare::Prebuilt;
-use crate::bare::Bare;
+use self::prebuilt::Prebuilt;
+use crate::bare::{self, Bare};
 use crate::chart::{self, Axis, Chart, Scale};
+use crate::cpu::cpu_of;
 use crate::load::Load;
-use crate::node::Running;
+use crate::node::{self, Running};
 use crate::seed::{Seed, cluster};
 use crate::{Contender, Report, Run, alloc};
 
@@ -65,23 +66,24 @@ fn one_size(run: &Run, size: usize, report: &mut Report, rates: &mut Rates) -> R
     let request = ListPeersRequest { scope: Scope::Local.into(), ..ListPeersRequest::default() };
     let request = request.encode_to_vec();
     let seed = Seed::start(cluster(size)?)?;
-    let node = Running::start(std::slice::from_ref(&seed.url), CAPACITY)?;
-    node.wait_for_peers(size)?;
+    let running = Running::start(std::slice::from_ref(&seed.url), CAPACITY)?;
+    running.wait_for_peers(size)?;
 
-    let mut ours = Load::connect(node.grpc, LIST_PEERS, &request)?;
+    let mut ours = Load::connect(running.grpc, LIST_PEERS, &request)?;
     ours.run(1, 1, drop)?;
     let bytes = ours.answer_bytes().context("an answer came")?;
-    let bare = Bare::start(LIST_PEERS, Prebuilt(vec![b'x'; bytes - PREFIX].into()))?;
-    let mut theirs = Load::connect(bare.address, LIST_PEERS, &request)?;
+    let beside = Bare::start(LIST_PEERS, Prebuilt(vec![b'x'; bytes - PREFIX].into()))?;
+    let mut theirs = Load::connect(beside.address, LIST_PEERS, &request)?;
 
     let contenders = vec![
         Contender::fallible("node", |calls| ours.run(calls, IN_FLIGHT, drop)),
         Contender::fallible("bare", |calls| theirs.run(calls, IN_FLIGHT, drop)),
     ];
     let measured = run.rounds(&format!("exchange-{size}"), contenders, ROUNDS)?;
-    for (name, load, drawn) in
-        [("node", &mut ours, &mut rates.node), ("bare", &mut theirs, &mut rates.bare)]
-    {
+    for (name, thread, load, drawn) in [
+        ("node", node::THREAD, &mut ours, &mut rates.node),
+        ("bare", bare::THREAD, &mut theirs, &mut rates.bare),
+    ] {
         let per_second = 1e9 / measured.median(name)?;
         drawn.push(per_second);
         let mut value = |key: &str, number, unit| {
@@ -90,7 +92,11 @@ fn one_size(run: &Run, size: usize, report: &mut Report, rates: &mut Rates) -> R
         value("requests", per_second, "per_s");
         let calls = run.pick(20_000, 1000);
         let mut took = Vec::new();
+        let before = cpu_of(thread)?;
         load.run(calls, IN_FLIGHT, |call| took.push(call))?;
+        let cpu = cpu_of(thread)?.saturating_sub(before).as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+        value("cpu_per_answer", cpu * 1e6 / calls as f64, "us");
         value("p50", percentile(&mut took, 50), "us");
         value("p99", percentile(&mut took, 99), "us");
         let mut took = Vec::new();
@@ -116,7 +122,7 @@ fn one_size(run: &Run, size: usize, report: &mut Report, rates: &mut Rates) -> R
         format!("{:.2} ({:.2} to {:.2})", ratio.ratio, ratio.least, ratio.greatest),
         ratio.ratio >= WANTED,
     );
-    node.stop()
+    running.stop()
 }
 
 /// In microseconds.

@@ -1,7 +1,6 @@
 //! `fanout`: what it takes to tell 1000 streams of one changed record, beside a bare tonic stream of the same bytes.
 
 mod bare;
-mod cpu;
 mod subscriber;
 
 use std::cell::Cell;
@@ -11,9 +10,9 @@ use bytes::Bytes;
 use unring_peer::Identity;
 
 use self::bare::BareStreams;
-use self::cpu::cpu_of;
 use self::subscriber::Subscribers;
 use crate::chart::{self, Axis, Chart, Scale};
+use crate::cpu::cpu_of;
 use crate::node::Running;
 use crate::seed::{Seed, cluster, sign};
 use crate::{Contender, Report, Run, alloc};
@@ -27,9 +26,6 @@ const ROUNDS: usize = 7;
 
 /// Changes over which CPU is counted.
 const CHANGES: u32 = 50;
-
-/// The node's P2P threads are called so.
-const NODE_THREAD: &str = "p2p";
 
 pub(crate) fn run(run: &Run) -> Result<Report> {
     let mut report = Report::new("fanout");
@@ -69,11 +65,11 @@ pub(crate) fn run(run: &Run) -> Result<Report> {
 
     let changes = run.pick(CHANGES, 5);
     let mut cpu = [0.0; 2];
-    let before = cpu_of(NODE_THREAD)?;
+    let before = cpu_of(crate::node::THREAD)?;
     for _ in 0..changes {
         ours.time(publish)?;
     }
-    cpu[0] = (cpu_of(NODE_THREAD)? - before).as_secs_f64();
+    cpu[0] = (cpu_of(crate::node::THREAD)? - before).as_secs_f64();
     let before = cpu_of(crate::bare::THREAD)?;
     for _ in 0..changes {
         theirs.time(|| bare.publish())?;

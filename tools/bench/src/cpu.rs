@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 /// What all threads of this process with this name have used.
-pub(super) fn cpu_of(name: &str) -> Result<Duration> {
+pub(crate) fn cpu_of(name: &str) -> Result<Duration> {
     let mut total = Duration::ZERO;
     let mut threads = 0;
     for thread in fs::read_dir("/proc/self/task").context("list the threads")? {
