@@ -1,15 +1,20 @@
-//! A listener with a bound on what is open at once.
+//! A listener with a bound on what is open at once, and on how long it may be silent.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// Silence after which a connection is closed: others may be waiting for its place. A scraper connects again.
+pub(super) const MAX_SILENCE: Duration = Duration::from_secs(10);
 
 /// Accepts no further connection while as many as allowed are open.
 #[derive(Debug)]
@@ -22,7 +27,23 @@ pub(super) struct Bounded {
 #[derive(Debug)]
 pub(super) struct Placed {
     tcp: TcpStream,
+    silent: Pin<Box<Sleep>>,
     _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Placed {
+    /// Passes on what an operation on the connection came to, unless it has been silent for too long.
+    fn unless_silent<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        outcome: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.silent.as_mut().reset(Instant::now() + MAX_SILENCE);
+            return outcome;
+        }
+        self.silent.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
 }
 
 impl Bounded {
@@ -40,7 +61,7 @@ impl Listener for Bounded {
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
         // Axum's own listener knows which errors to wait out.
         let (tcp, address) = Listener::accept(&mut self.listener).await;
-        (Placed { tcp, _place: place }, address)
+        (Placed { tcp, silent: Box::pin(sleep(MAX_SILENCE)), _place: place }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -54,7 +75,8 @@ impl AsyncRead for Placed {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
+        let outcome = Pin::new(&mut self.tcp).poll_read(cx, buf);
+        self.unless_silent(cx, outcome)
     }
 }
 
@@ -64,7 +86,8 @@ impl AsyncWrite for Placed {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
+        let outcome = Pin::new(&mut self.tcp).poll_write(cx, buf);
+        self.unless_silent(cx, outcome)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -78,7 +101,7 @@ impl AsyncWrite for Placed {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use tokio::io::AsyncReadExt as _;
 
     use super::*;
 
@@ -96,5 +119,18 @@ mod tests {
         assert!(second.is_err(), "a second one was accepted");
         drop(first);
         bounded.accept().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_loses_the_place() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut bounded = Bounded::new(listener, 1);
+        let _silent = TcpStream::connect(address).await.unwrap();
+        let (mut first, _) = bounded.accept().await;
+        let began = Instant::now();
+        let error = first.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed().as_secs(), MAX_SILENCE.as_secs());
     }
 }
