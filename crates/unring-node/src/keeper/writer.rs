@@ -25,6 +25,10 @@ pub(super) const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration
 /// How often a disk that goes on refusing is warned of.
 pub(super) const WARN_AGAIN: Duration = Duration::from_secs(10 * 60);
 
+/// How soon it is warned of again once it was said that the disk is written again: a log must not end with that for long
+/// while it is not so, nor alternate every second.
+pub(super) const WARN_ANEW: Duration = Duration::from_secs(60);
+
 /// What writes. It is only ever used by one thread, and told the time.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -40,6 +44,8 @@ pub(crate) struct Writer {
     warned_at: Option<Duration>,
     /// The disk refused, and has not written since.
     refused: bool,
+    /// The last that was said of it is that the disk is written again.
+    told_recovered: bool,
     /// There is more than one commit took.
     more: bool,
     hurried: bool,
@@ -64,6 +70,7 @@ impl Writer {
             pause: Duration::ZERO,
             warned_at: refused.then_some(now.mono),
             refused,
+            told_recovered: false,
             more: false,
             hurried: false,
         }
@@ -179,7 +186,7 @@ impl Writer {
         self.saved_version = version;
         self.pause = Duration::ZERO;
         keeper.view.lock().writes += 1;
-        if std::mem::take(&mut self.refused) {
+        if std::mem::take(&mut self.refused) && !std::mem::replace(&mut self.told_recovered, true) {
             tracing::info!(target: NODE, event = "database_recovered", "the database is written again");
         }
     }
@@ -198,8 +205,10 @@ impl Writer {
             view.failures += 1;
             view.last_error = Some((text.clone(), now.mono));
         }
-        if self.warned_at.is_none_or(|at| now.mono >= at + WARN_AGAIN) {
+        let again = if self.told_recovered { WARN_ANEW } else { WARN_AGAIN };
+        if self.warned_at.is_none_or(|at| now.mono >= at + again) {
             self.warned_at = Some(now.mono);
+            self.told_recovered = false;
             tracing::warn!(
                 target: NODE,
                 event = "database_refused",
