@@ -148,13 +148,13 @@ impl Watch {
             let machine = files.read();
             self.pressure = machine.pressure;
             self.yielding.update(machine, dt);
+        }
+        // First, because it is what settles why.
+        let budget = self.yielding.budget(configured);
+        if due {
             self.tell(now);
         }
-        Held {
-            budget: self.yielding.budget(configured),
-            lowered_by: self.yielding.lowered_by(),
-            pressure: self.pressure,
-        }
+        Held { budget, lowered_by: self.yielding.lowered_by(), pressure: self.pressure }
     }
 
     fn tell(&mut self, now: Duration) {
