@@ -21,7 +21,7 @@ pub enum Refusal {
     Unauthenticated(#[from] Unauthenticated),
     /// More requests than a rate limit allows.
     #[error(
-        "rate limit {limit:?} of {rate_per_second} requests a second is used up: ask again in {retry_after:?}"
+        "rate limit {limit:?} of {rate_per_second:.1} requests a second is used up: ask again in {retry_after:?}"
     )]
     RateLimited {
         /// Which limit.
