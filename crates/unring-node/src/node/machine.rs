@@ -148,18 +148,18 @@ impl Watch {
             let machine = files.read();
             self.pressure = machine.pressure;
             self.yielding.update(machine, dt);
-        }
-        // First, because it is what settles why.
-        let budget = self.yielding.budget(configured);
-        if due {
             self.tell(now);
         }
-        Held { budget, lowered_by: self.yielding.lowered_by(), pressure: self.pressure }
+        Held {
+            budget: self.yielding.budget(configured),
+            lowered_by: self.yielding.lowered_by(),
+            pressure: self.pressure,
+        }
     }
 
     fn tell(&mut self, now: Duration) {
-        let short = self.yielding.is_short();
-        let begins = short && !std::mem::replace(&mut self.was_short, short);
+        let was_short = std::mem::replace(&mut self.was_short, self.yielding.is_short());
+        let begins = self.was_short && !was_short;
         if begins && self.told.is_none_or(|last| now >= last + TELL_AGAIN) {
             self.told = Some(now);
             tracing::info!(
@@ -262,6 +262,7 @@ mod tests {
         let mut watch = Watch::new(Some(root.path()));
         let first = watch.held(CpuBudget::DEFAULT, seconds(100));
         assert_eq!((first.budget, first.pressure), (CpuBudget::DEFAULT, Some(0.8)));
+        assert_eq!(first.lowered_by, LoweredBy::Pressure, "what the line says that is written now");
         let later = watch.held(CpuBudget::DEFAULT, seconds(105));
         assert!((later.budget.percent() - 2.5).abs() < 1e-9, "{later:?}");
         assert_eq!(later.lowered_by, LoweredBy::Pressure);
@@ -273,6 +274,25 @@ mod tests {
         // A new budget from the operator counts at once.
         let ten = CpuBudget::from_percent(10.0).unwrap();
         assert_eq!(watch.held(ten, seconds(200)).budget, ten);
+    }
+
+    #[test]
+    fn a_shortage_that_comes_back_is_told_again_after_a_while() {
+        let root = machine(&[(PRESSURE, PRESSED)]);
+        let mut watch = Watch::new(Some(root.path()));
+        let mut look = |text: &str, second| {
+            fs::write(root.path().join(PRESSURE), text).unwrap();
+            watch.held(CpuBudget::DEFAULT, seconds(second));
+            watch.told
+        };
+        let calm = "some avg10=0.00\n";
+        assert_eq!(look(calm, 1), None);
+        assert_eq!(look(PRESSED, 2), Some(seconds(2)));
+        assert_eq!(look(PRESSED, 1000), Some(seconds(2)), "it lasts");
+        assert_eq!(look(calm, 1001), Some(seconds(2)));
+        assert_eq!(look(PRESSED, 1002), Some(seconds(1002)));
+        assert_eq!(look(calm, 1003), Some(seconds(1002)));
+        assert_eq!(look(PRESSED, 1004), Some(seconds(1002)), "so soon again");
     }
 
     #[test]

@@ -128,7 +128,8 @@ impl Yielding {
             (dt.as_secs_f64() / DOUBLED_IN.as_secs_f64()).exp2()
         };
         self.part = (self.part * factor).clamp(LEAST_PART, 1.0);
-        if self.part >= 1.0 {
+        // A shortage that begins with this reading has its cause before it has lowered anything.
+        if self.part >= 1.0 && !self.short {
             self.cause = LoweredBy::Nothing;
         }
     }
@@ -157,7 +158,7 @@ impl Yielding {
         self.short
     }
 
-    /// Why the budget is lowered. A shortage is named before a quota.
+    /// Why the budget is lowered, or begins to be. A shortage is named before a quota.
     pub fn lowered_by(&self) -> LoweredBy {
         match self.cause {
             LoweredBy::Nothing if self.cores() < 1.0 => LoweredBy::Quota,
