@@ -220,7 +220,6 @@ impl Stream {
 
     /// There is no room for what it has to say, nor for a heartbeat.
     pub(crate) fn put_off_flush(&mut self, until: Duration) {
-        self.flush_at = Some(until);
         self.put_off_until = until;
     }
 
@@ -234,7 +233,6 @@ impl Stream {
             return None;
         }
         let due = self.flush_at.map_or(self.beat_at(), |at| at.min(self.beat_at()));
-        // An overdue heartbeat must not wake us again and again meanwhile.
         let due = due.max(self.put_off_until);
         Some(self.unread.map_or(due, |unread| due.max(unread.since + SLOW_CONSUMER_AFTER)))
     }
