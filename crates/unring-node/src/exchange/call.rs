@@ -23,10 +23,10 @@ impl Exchange {
         self.within(
             timeout,
             async move {
-                let Some(url) = url else {
-                    return (Err(CallFailure::new("no such upstream")), false);
-                };
-                exchange.call(&url, request, timeout).await
+                match url {
+                    Ok(url) => exchange.call(&url, request, timeout).await,
+                    Err(failure) => (Err(failure), false),
+                }
             },
             move |exchange, done| {
                 let (result, fresh) = done.unwrap_or_else(|failure| (Err(failure), false));
@@ -52,10 +52,7 @@ impl Exchange {
         let exchange = self.clone();
         self.within(
             timeout,
-            async move {
-                let url = url.ok_or_else(|| CallFailure::new("no such upstream"))?;
-                exchange.probe(&url, &connected, request, timeout).await
-            },
+            async move { exchange.probe(&url?, &connected, request, timeout).await },
             move |exchange, done| {
                 exchange.event(|state, now| match done.and_then(|found| found) {
                     Ok(Found::Connected(peer)) => state.engine.on_probe_done(now, call, Ok(peer)),
@@ -126,9 +123,11 @@ enum Found {
     Other(Box<RemoteAnswer>),
 }
 
-fn url(state: &State, upstream: UpstreamId) -> Option<GrpcUrl> {
+/// Where an upstream is.
+pub(super) fn url(state: &State, upstream: UpstreamId) -> Result<GrpcUrl, CallFailure> {
     // Addresses come from a configuration that was read as URLs.
-    state.engine.upstream_address(upstream)?.parse().ok()
+    let url = state.engine.upstream_address(upstream).and_then(|address| address.parse().ok());
+    url.ok_or_else(|| CallFailure::new("no such upstream"))
 }
 
 /// What the engine is told of a failed call.

@@ -9,7 +9,7 @@ use unring_exchange::{CallFailure, StreamId, UpstreamId};
 use unring_peer::GrpcUrl;
 use unring_peer_addr::{OutboundOpen, OutboundUpdate, RemoteBatch};
 
-use super::call::failure;
+use super::call::{failure, url};
 use super::{Exchange, State};
 
 /// Our end of a stream to an upstream. Dropped, the stream closes.
@@ -29,14 +29,11 @@ impl Exchange {
         upstream: UpstreamId,
         open: OutboundOpen,
     ) {
-        let url = state
-            .engine
-            .upstream_address(upstream)
-            .and_then(|address| address.parse::<GrpcUrl>().ok());
+        let url = url(state, upstream);
         let (updates, queued) = mpsc::channel(1);
         let closed = self.0.stop.child_token();
         let _open = closed.clone().drop_guard();
-        state.watching.insert(stream, WatchingEnd { updates, url: url.clone(), _open });
+        state.watching.insert(stream, WatchingEnd { updates, url: url.clone().ok(), _open });
         let exchange = self.clone();
         let task = async move {
             let watched = exchange.watch(stream, url, open, queued);
@@ -59,11 +56,14 @@ impl Exchange {
     async fn watch(
         &self,
         stream: StreamId,
-        url: Option<GrpcUrl>,
+        url: Result<GrpcUrl, CallFailure>,
         open: OutboundOpen,
         mut queued: mpsc::Receiver<OutboundUpdate>,
     ) -> CallFailure {
-        let Some(url) = url else { return CallFailure::new("no such upstream") };
+        let url = match url {
+            Ok(url) => url,
+            Err(failure) => return failure,
+        };
         let (client, fresh) = match self.0.clients.get(&url).await {
             Ok(connected) => connected,
             Err(why) => return CallFailure::new(why),

@@ -149,9 +149,9 @@ impl Writer {
     /// What is marked and due; the marks; and the version of the book with it.
     fn take(&mut self, keeper: &Keeper, source: &impl Source, now: Now) -> (Changes, Dirty, u64) {
         let mut changes = Changes::default();
+        let book_due = self.disk.is_some() && (self.hurried || now.mono >= self.book_at);
         let mut taken = {
             let mut marked = keeper.marked.lock();
-            let book_due = self.disk.is_some() && (self.hurried || now.mono >= self.book_at);
             let left = Dirty { book: marked.dirty.book && !book_due, ..Dirty::NOTHING };
             let taken = std::mem::replace(&mut marked.dirty, left);
             changes.seq = taken.seq.then_some(marked.seq);
@@ -165,7 +165,6 @@ impl Writer {
             Dirty { book: taken.book && book_due, ..taken }
         };
         let Some((_, shelf)) = &mut self.disk else { return (changes, taken, self.saved_version) };
-        let book_due = self.hurried || now.mono >= self.book_at;
         let mut version = self.saved_version;
         if book_due && (taken.book || self.more || shelf.is_due(now.unix)) {
             let (records, upto) = source.book_changes(self.saved_version, BATCH);
