@@ -36,13 +36,8 @@ pub(super) fn write(picture: &Picture, out: &mut impl Write) -> fmt::Result {
             out.write_str("];\n")?;
         }
     }
-    if picture.is_truncated() {
-        let left_out = picture.left_out;
-        writeln!(
-            out,
-            "  label=\"truncated: {} nodes, {} joins and {} rings are not shown\";",
-            left_out.nodes, left_out.joins, left_out.rings
-        )?;
+    if let Some(truncation) = picture.truncation() {
+        writeln!(out, "  label=\"{truncation}\";")?;
     }
     out.write_str("}\n")
 }

@@ -30,13 +30,8 @@ pub(super) fn write(picture: &Picture, out: &mut impl Write) -> fmt::Result {
         }
     }
     out.write_str(&styles)?;
-    if picture.is_truncated() {
-        let left_out = picture.left_out;
-        writeln!(
-            out,
-            "  truncated[\"truncated: {} nodes, {} joins and {} rings are not shown\"]",
-            left_out.nodes, left_out.joins, left_out.rings
-        )?;
+    if let Some(truncation) = picture.truncation() {
+        writeln!(out, "  truncated[\"{truncation}\"]")?;
     }
     Ok(())
 }

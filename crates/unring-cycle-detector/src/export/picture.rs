@@ -92,6 +92,14 @@ impl Picture {
                 ring.members.len() < ring.member_count || ring.cuts.len() < ring.cut_count
             })
     }
+
+    /// What a reader is told of what is not shown; none when all is.
+    pub(super) fn truncation(&self) -> Option<String> {
+        let LeftOut { nodes, joins, rings } = self.left_out;
+        self.is_truncated().then(|| {
+            format!("truncated: {nodes} nodes, {joins} joins and {rings} rings are not shown")
+        })
+    }
 }
 
 impl<N: NodeId> Topology<N> {

@@ -44,13 +44,8 @@ pub(super) fn write(picture: &Picture, out: &mut impl Write) -> fmt::Result {
             writeln!(out, "  and {} more to cut", ring.cut_count - ring.cuts.len())?;
         }
     }
-    if picture.is_truncated() {
-        let left_out = picture.left_out;
-        writeln!(
-            out,
-            "\ntruncated: {} nodes, {} joins and {} rings are not shown",
-            left_out.nodes, left_out.joins, left_out.rings
-        )?;
+    if let Some(truncation) = picture.truncation() {
+        writeln!(out, "\n{truncation}")?;
     }
     Ok(())
 }
