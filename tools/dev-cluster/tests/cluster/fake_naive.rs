@@ -2,10 +2,12 @@
 
 use std::io::{Read as _, Write as _, stderr, stdin};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Command, exit};
+use std::path::Path;
+use std::process::exit;
 use std::sync::OnceLock;
 use std::thread;
+
+use crate::fake::Fake;
 
 /// What each process says that it has sent.
 pub(crate) const SENT: u64 = 1000;
@@ -16,22 +18,10 @@ pub(crate) const LINES: u64 = 50;
 /// A program that behaves as `naive-node` does: this test binary, or nothing but a folder for `certs`. What it was
 /// asked to `get` is in `asked` beside the key pair.
 pub(crate) fn program() -> &'static Path {
-    static PROGRAM: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = PROGRAM.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("naive-node");
-        let script = format!(
-            "#!/bin/sh\nif [ \"$1\" = certs ]; then exec mkdir -p \"$3\"; fi\n\
-             if [ \"$1\" = get ]; then tls=\"$3\"; shift 3; exec echo \"$@\" >> \"$tls/asked\"; fi\n\
-             exec '{}' --exact --nocapture -- fake_naive::fake_naive \"$@\" > /dev/null\n",
-            std::env::current_exe().unwrap().display()
-        );
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "printf %s \"$1\" > \"$2\" && chmod +x \"$2\"", "sh"]).arg(script).arg(&path);
-        assert!(shell.status().unwrap().success());
-        (dir, path)
-    });
-    path
+    static PROGRAM: OnceLock<Fake> = OnceLock::new();
+    let other_commands = r#"if [ "$1" = certs ]; then exec mkdir -p "$3"; fi
+if [ "$1" = get ]; then tls="$3"; shift 3; exec echo "$@" >> "$tls/asked"; fi"#;
+    PROGRAM.get_or_init(|| Fake::new("naive-node", other_commands, "fake_naive::fake_naive")).path()
 }
 
 /// Not a test: the body of the fake node, run only with its arguments.

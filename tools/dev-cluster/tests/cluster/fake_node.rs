@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{Read as _, Write as _, stderr};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, exit};
+use std::process::exit;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,26 +15,13 @@ use dev_cluster::brute::{Graph, Ring};
 use serde_json::{Value, json};
 use toml::Table;
 
-/// A program that behaves as `unring` does: this test binary, started with the arguments of a node.
-///
-/// A shell writes the script, because a file that this process itself had open for writing could be inherited by a
-/// child that another test starts at that moment, and then it cannot be run ("text file busy").
+use crate::fake::Fake;
+
+/// A program that behaves as `unring` does.
 pub(crate) fn program() -> &'static Path {
-    static PROGRAM: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = PROGRAM.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("unring");
-        let script = format!(
-            "#!/bin/sh\nif [ \"$1\" = client-cert ]; then mkdir -p \"$3\" && exec touch \"$3/client.pem\" \"$3/client.key\"; fi\n\
-             exec '{}' --exact --nocapture -- fake_node::fake_node \"$@\" > /dev/null\n",
-            std::env::current_exe().unwrap().display()
-        );
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "printf %s \"$1\" > \"$2\" && chmod +x \"$2\"", "sh"]).arg(script).arg(&path);
-        assert!(shell.status().unwrap().success());
-        (dir, path)
-    });
-    path
+    static PROGRAM: OnceLock<Fake> = OnceLock::new();
+    let other_commands = r#"if [ "$1" = client-cert ]; then mkdir -p "$3" && exec touch "$3/client.pem" "$3/client.key"; fi"#;
+    PROGRAM.get_or_init(|| Fake::new("unring", other_commands, "fake_node::fake_node")).path()
 }
 
 /// Not a test: the body of the fake node, run only with its arguments.

@@ -4,6 +4,7 @@
 
 mod baseline;
 mod command;
+mod fake;
 mod fake_naive;
 mod fake_node;
 mod grpc;
