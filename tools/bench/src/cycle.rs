@@ -13,7 +13,7 @@
 use std::collections::BTreeSet;
 use std::hint::black_box;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use incremental_topo::IncrementalTopo;
 use petgraph::acyclic::Acyclic;
 use petgraph::data::Build as _;
@@ -21,6 +21,7 @@ use petgraph::graph::DiGraph;
 use unring_cycle_detector::{Join, JoinGraph};
 
 use crate::chart::{Axis, Chart, Scale, lines};
+use crate::fit::exponent;
 use crate::{Contender, Report, Run};
 
 const JOINS: usize = 3;
@@ -55,7 +56,8 @@ pub(crate) fn run(run: &Run) -> Result<Report> {
         }
     }
     for (name, curve) in &curves {
-        report.value(&format!("{}_exponent", key(name)), exponent(curve), "");
+        let exponent = exponent(curve).context("no curve to fit")?;
+        report.value(&format!("{}_exponent", key(name)), exponent, "");
     }
     let chart = Chart {
         name: "cycle",
@@ -173,25 +175,9 @@ fn number(nodes: usize) -> f64 {
     nodes as f64
 }
 
-/// The slope of the line that fits the points best on two logarithmic axes (least squares).
-fn exponent(points: &[(f64, f64)]) -> f64 {
-    let logs: Vec<(f64, f64)> = points.iter().map(|(x, y)| (x.ln(), y.ln())).collect();
-    let mean = |of: fn(&(f64, f64)) -> f64| logs.iter().map(of).sum::<f64>() / number(logs.len());
-    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
-    let covariance: f64 = logs.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
-    let variance: f64 = logs.iter().map(|point| (point.0 - x).powi(2)).sum();
-    covariance / variance
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_exponent_of_a_power_is_found() {
-        let cube = [(1.0, 2.0), (2.0, 16.0), (4.0, 128.0)];
-        assert!((exponent(&cube) - 3.0).abs() < 1e-9);
-    }
 
     #[test]
     fn all_contenders_see_that_there_are_circuits() {

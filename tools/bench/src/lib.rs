@@ -12,6 +12,7 @@ mod cycle;
 mod dedup;
 mod exchange;
 mod fanout;
+mod fit;
 mod governor;
 mod growth;
 mod h2;

@@ -14,7 +14,6 @@
 //! N times N. It shows in the steady state: a node hears of the renewal of each other node, each in a message of its own
 //! unless two come together.
 
-mod fit;
 mod network;
 
 use std::collections::BTreeMap;
@@ -22,9 +21,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use unring_sim::Shape;
 
-use self::fit::exponent;
 use self::network::{Found, Network};
 use crate::chart::{self, Axis, Chart, Scale};
+use crate::fit::exponent;
 use crate::{Report, Run};
 
 /// The fitted exponent of messages in joins.

@@ -2,7 +2,7 @@
 
 /// The exponent `b` of `y = a x^b` that fits best: the slope of the least-squares line through the logarithms. None when
 /// there are not two different `x`, or a value is not above 0.
-pub(super) fn exponent(points: &[(f64, f64)]) -> Option<f64> {
+pub(crate) fn exponent(points: &[(f64, f64)]) -> Option<f64> {
     if points.iter().any(|(x, y)| *x <= 0.0 || *y <= 0.0) {
         return None;
     }
@@ -28,6 +28,8 @@ mod tests {
     fn powers_are_recognised() {
         assert!((of(|x| 7.0 * x) - 1.0).abs() < 1e-9);
         assert!((of(|x| 0.2 * x * x) - 2.0).abs() < 1e-9);
+        let cube = exponent(&[(1.0, 2.0), (2.0, 16.0), (4.0, 128.0)]);
+        assert!((cube.unwrap() - 3.0).abs() < 1e-9);
         assert!(of(|_| 3.0).abs() < 1e-9);
         assert!(of(|x| x * x.ln()) > 1.05, "n log n is told from n");
     }
