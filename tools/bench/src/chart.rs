@@ -212,8 +212,8 @@ where
         .axis_desc_style(text(18))
         .x_desc(chart.x.label)
         .y_desc(chart.y.label)
-        .x_label_formatter(&|value| number(*value))
         .y_label_formatter(&|value| number(*value))
+        .x_label_formatter(&|value| number(*value))
         .draw()
         .map_err(failed)?;
     for (index, (_, points)) in series.iter().enumerate() {
@@ -243,11 +243,8 @@ where
     let place = |index: usize| u32::try_from(index).map_or(0.0, f64::from);
     // Group g has the middle of g .. g + 1; a fifth of it is left free.
     let width = 0.8 / place(series.len()).max(1.0);
-    let mut svg = String::new();
-    {
-        let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        root.fill(&CARD).map_err(failed)?;
-        let plot = heading(&root, chart.title, series.iter().map(|(name, _)| *name))?;
+    image(SIZE, |root| {
+        let plot = heading(root, chart.title, series.iter().map(|(name, _)| *name))?;
         let mut context = ChartBuilder::on(&plot)
             .margin(16)
             .x_label_area_size(48)
@@ -281,9 +278,8 @@ where
             let middle = text(17).pos(centred());
             root.draw(&Text::new((*name).to_owned(), (x, y + 8), middle)).map_err(failed)?;
         }
-        root.present().map_err(failed)?;
-    }
-    Ok(svg)
+        Ok(())
+    })
 }
 
 fn centred() -> plotters::style::text_anchor::Pos {
