@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use dev_cluster::child::Exit;
 use dev_cluster::dir::NODE_CONFIG;
+use dev_cluster::node_config;
 use dev_cluster::node_process::NodeProcess;
 use dev_cluster::ports::NodePorts;
+use dev_cluster::topology::NodeSpec;
 use dev_cluster::{error_chain, usage};
 use rustix::process::{Pid, Signal, kill_process};
 use toml::{Table, Value};
@@ -199,33 +201,11 @@ impl Drop for Node {
 }
 
 fn config(name: &str, data_dir: &Path, ports: &NodePorts) -> Table {
-    let libp2p = format!("/ip4/{}/tcp/{}", ports.libp2p.ip(), ports.libp2p.port());
-    let (grpc, admin) = (ports.grpc.to_string(), ports.admin.to_string());
-    let table = |entries: Vec<(&str, Value)>| -> Table {
-        entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
-    };
-    let listen = table(vec![
-        ("grpc", grpc.clone().into()),
-        ("libp2p", libp2p.clone().into()),
-        ("admin", admin.into()),
-    ]);
-    let advertise =
-        table(vec![("grpc", format!("https://{grpc}").into()), ("libp2p", vec![libp2p].into())]);
-    table(vec![
-        ("name", name.into()),
-        ("data_dir", data_dir.to_string_lossy().into_owned().into()),
-        ("listen", listen.into()),
-        ("advertise", advertise.into()),
-        ("log", table(vec![("format", "json".into())]).into()),
-        // Nodes are built for debugging, which costs several times the CPU.
-        // What else the machine does must not decide a test.
-        (
-            "limits",
-            table(vec![
-                ("cpu_budget_percent", 100.into()),
-                ("ignore_machine_pressure", true.into()),
-            ])
-            .into(),
-        ),
-    ])
+    // Nodes are built for debugging, which costs several times the CPU.
+    // What else the machine does must not decide a test.
+    let limits = [("cpu_budget_percent", 100.into()), ("ignore_machine_pressure", true.into())];
+    let limits = Table::from_iter(limits.map(|(key, value)| (key.to_owned(), value)));
+    let config = Table::from_iter([("limits".to_owned(), limits.into())]);
+    let spec = NodeSpec { name: name.to_owned(), upstreams: Vec::new(), config };
+    node_config::build(&spec, ports, Vec::new(), data_dir)
 }

@@ -1,12 +1,12 @@
 //! A whole node in this process: everything but its command line and its signals.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use dev_cluster::http;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use unring_node::Node;
@@ -19,6 +19,9 @@ pub(crate) const THREAD: &str = "p2p";
 
 /// Time to take in every record of a book.
 const FILLED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Time for one page of its metrics.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// A node that runs until it is dropped.
 #[derive(Debug)]
@@ -85,10 +88,8 @@ impl Running {
 
     /// One number of its metrics page.
     pub(crate) fn metric(&self, name: &str) -> Result<f64> {
-        let mut socket = TcpStream::connect(self.admin).context("connect to the admin port")?;
-        socket.write_all(b"GET /metrics HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n")?;
-        let mut page = String::new();
-        socket.read_to_string(&mut page).context("read the metrics")?;
+        let page = http::get(self.admin, "/metrics", ANSWER_WITHIN)?;
+        let page = String::from_utf8(page.body).context("read the metrics")?;
         let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         let number = line.with_context(|| format!("there is no metric {name}"))?;
         number.trim().parse().with_context(|| format!("{name} is {number}"))

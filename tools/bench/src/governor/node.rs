@@ -5,8 +5,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use dev_cluster::node_config;
 use dev_cluster::node_process::NodeProcess;
 use dev_cluster::ports::{self, NodePorts};
+use dev_cluster::topology::NodeSpec;
 use serde_json::Value;
 
 use super::flood::Flooded;
@@ -77,25 +79,13 @@ fn process(
 ) -> Result<NodeProcess> {
     let dir = dir.join(name);
     std::fs::create_dir_all(&dir)?;
-    let NodePorts { grpc, libp2p, admin } = ports;
-    let mut config = toml::toml! {
-        [log]
-        format = "json"
-    };
-    config.insert("name".into(), name.into());
-    config.insert("data_dir".into(), NodeProcess::data_dir(&dir).to_string_lossy().as_ref().into());
-    config.insert("upstreams".into(), upstreams.into());
-    let multiaddr = format!("/ip4/{}/tcp/{}", libp2p.ip(), libp2p.port());
-    let mut listen = toml::Table::new();
-    listen.insert("grpc".into(), grpc.to_string().into());
-    listen.insert("admin".into(), admin.to_string().into());
-    listen.insert("libp2p".into(), vec![multiaddr].into());
-    config.insert("listen".into(), listen.into());
-    let mut limits = toml::Table::new();
-    limits.insert("cpu_budget_percent".into(), budget_percent.into());
     // The machine that measures is busy with the flood itself.
+    let mut limits = toml::Table::new();
     limits.insert("ignore_machine_pressure".into(), true.into());
-    config.insert("limits".into(), limits.into());
+    limits.insert("cpu_budget_percent".into(), budget_percent.into());
+    let config = toml::Table::from_iter([("limits".to_owned(), limits.into())]);
+    let spec = NodeSpec { name: name.to_owned(), upstreams: Vec::new(), config };
+    let config = node_config::build(&spec, &ports, upstreams, &NodeProcess::data_dir(&dir));
     let mut node = NodeProcess::new(unring, &dir, name, ports, config);
     node.start()?;
     Ok(node)
