@@ -4,7 +4,7 @@ use unring_exchange::{Incomplete, RemoteAnswer, UpstreamOutcome};
 use unring_peer::PeerId;
 
 use super::{
-    InvalidMessage, cut, peer_id, records, retry_after, retry_after_ms, topology, wire_u32,
+    InvalidMessage, cut, records, responder, retry_after, retry_after_ms, topology, wire_u32,
 };
 use crate::handler::Reply;
 use crate::limits::{ANSWER_RECORD_BYTES, ANSWER_RING_BYTES, MAX_ERROR_BYTES, MAX_OUTCOMES};
@@ -50,11 +50,6 @@ pub(crate) fn answer_from_wire(
         incomplete: incomplete.collect(),
         retry_after: retry_after(wire.retry_after_ms),
     })
-}
-
-/// Who answered: whom the transport authenticated, else who the answer says.
-pub(super) fn responder(claimed: &str, peer: Option<PeerId>) -> Result<PeerId, InvalidMessage> {
-    peer.map_or_else(|| peer_id("responder", claimed), Ok)
 }
 
 fn outcome_to_wire(outcome: &UpstreamOutcome) -> pb::UpstreamOutcome {

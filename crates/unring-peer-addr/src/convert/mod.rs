@@ -136,6 +136,11 @@ impl InvalidMessage {
     }
 }
 
+/// Who answered: whom the transport authenticated, else who the answer says.
+fn responder(claimed: &str, peer: Option<PeerId>) -> Result<PeerId, InvalidMessage> {
+    peer.map_or_else(|| peer_id("responder", claimed), Ok)
+}
+
 pub(crate) fn peer_id(field: &'static str, text: &str) -> Result<PeerId, InvalidMessage> {
     at_most_bytes(field, text.len(), MAX_PEER_ID_BYTES)?;
     text.parse().map_err(|_| InvalidMessage::PeerId { field, got: text.chars().take(64).collect() })

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use unring_cycle_detector::{Cut, Join, Ring, RingKind, Topology, TopologyNode};
 use unring_peer::PeerId;
 
-use super::answer::responder;
 use super::records::{field_len, prefix_within};
-use super::{InvalidMessage, at_most, peer_id};
+use super::{InvalidMessage, at_most, peer_id, responder};
 use crate::limits::{ANSWER_RECORD_BYTES, ANSWER_RING_BYTES, MAX_TOPOLOGY_ENTRIES};
 use crate::pb;
 

@@ -3,8 +3,7 @@
 use unring_exchange::{Batch, Position};
 use unring_peer::{PeerId, SignedRecord};
 
-use super::answer::responder;
-use super::{InvalidMessage, records};
+use super::{InvalidMessage, records, responder};
 use crate::handler::{WatchBatch, WatchOpen, WatchUpdate};
 use crate::limits::BATCH_BYTES;
 use crate::pb;
