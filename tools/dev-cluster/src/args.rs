@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use dev_cluster::cluster::{Setup, ready_deadline};
-use dev_cluster::run::Plan;
+use dev_cluster::plan::Plan;
 use dev_cluster::topology::{MAX_NODES, Shape, Topology};
 use dev_cluster::{baseline, error_chain};
 
@@ -139,7 +139,7 @@ mod tests {
 
     use super::Args;
 
-    fn plan(words: &[&str]) -> Result<dev_cluster::run::Plan, String> {
+    fn plan(words: &[&str]) -> Result<dev_cluster::plan::Plan, String> {
         let words = ["dev-cluster", "--unring", "/bin/sh"].iter().chain(words);
         Args::try_parse_from(words).map_err(|err| err.to_string())?.plan()
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::baseline::{Baseline, BaselineReport, Cost, MAX_MESSAGES};
 use crate::cluster::Stop;
 use crate::error_chain;
-use crate::run::{LOOK_EVERY, Plan, STOP_POLL, last_triggers};
+use crate::plan::{LOOK_EVERY, Plan, STOP_POLL, last_triggers};
 use crate::screen::Screen;
 
 /// How often the messages are shown.

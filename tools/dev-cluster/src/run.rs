@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::baseline::{self, Cost};
+use crate::baseline::Cost;
 use crate::child::Exit;
-use crate::cluster::{Cluster, Setup, StartError, Stop};
+use crate::cluster::{Cluster, StartError, Stop};
 use crate::compare;
 use crate::dir::{ClusterDir, DirError};
 use crate::error_chain;
 use crate::logs::{self, LogSummary};
 use crate::messages::RequestKey;
+use crate::plan::{LOOK_EVERY, Plan, STOP_POLL, last_triggers};
 use crate::report::{InOrder, NodeReport, Report, Verdict, to_json};
 use crate::screen::Screen;
 use crate::talk;
@@ -20,35 +21,11 @@ use crate::trigger::{self, Fired, Trigger};
 use crate::verdict::{self, NodeObserved, Observed};
 use crate::watch::{NodeWatch, Watch, look};
 
-/// How often the nodes are looked at.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// How soon a stop is noticed.
-pub(crate) const STOP_POLL: Duration = Duration::from_millis(50);
-
-/// The last triggers are sent so long before the end, or a quarter of a short run.
-const LAST_TRIGGERS: Duration = Duration::from_secs(2);
-
 /// A node lists its last 64 requests; its messages are read before that many are sent.
 const TRIGGERS_PER_LOOK: usize = 32;
 
 /// How often the last look is repeated for a node that does not answer.
 const LAST_LOOKS: usize = 3;
-
-/// What to do.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// What to start.
-    pub setup: Setup,
-    /// The seed of the topology, for the report.
-    pub seed: u64,
-    /// How long to watch, from the moment when all are ready; without it until a stop.
-    pub watch_for: Option<Duration>,
-    /// How many triggers to send at the beginning, and again at the end.
-    pub triggers: usize,
-    /// Nodes without loop protection to compare with, after these and for as long.
-    pub baseline: Option<baseline::Setup>,
-}
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -295,11 +272,6 @@ fn not_started(plan: &Plan, error: &StartError) -> Report {
         verdict: Verdict::Fail,
         failures: vec![error_chain(error)],
     }
-}
-
-/// When the triggers of the end are sent.
-pub(crate) fn last_triggers(end: Duration) -> Duration {
-    end - LAST_TRIGGERS.min(end / 4)
 }
 
 fn cost(seen: &NodeWatch, log: &LogSummary) -> Cost {

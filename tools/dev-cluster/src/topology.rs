@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-pub use crate::topology_file::FileError;
-use crate::{brute::Graph, topology_file};
+use crate::brute::Graph;
 
 /// How many nodes a cluster may have: each takes three ports, a log and some 25 MiB on this one machine.
 pub const MAX_NODES: usize = 200;
@@ -98,16 +97,6 @@ impl Shape {
 }
 
 impl Topology {
-    /// Reads a topology file: `[[node]]` tables with `name`, `upstreams` (names of nodes or URLs) and, if wanted, a
-    /// `config` table that is merged into that node's configuration.
-    ///
-    /// # Errors
-    /// The first thing in it that makes no sense.
-    pub fn from_toml(name: &str, text: &str) -> Result<Self, FileError> {
-        let nodes = topology_file::parse(text)?;
-        Ok(Self { name: name.to_owned(), nodes })
-    }
-
     /// How many directed joins there are: the most messages that one request may cost.
     pub fn joins(&self) -> usize {
         self.nodes.iter().map(|node| node.upstreams.len()).sum()

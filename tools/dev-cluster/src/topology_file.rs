@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::topology::{MAX_NODES, NodeSpec, Upstream};
+use crate::topology::{MAX_NODES, NodeSpec, Topology, Upstream};
 
 /// What the cluster sets in each node's configuration; a topology file that sets it too would break the cluster.
 const OWN_KEYS: [&[&str]; 8] = [
@@ -89,7 +89,19 @@ struct Node {
     config: toml::Table,
 }
 
-pub(crate) fn parse(text: &str) -> Result<Vec<NodeSpec>, FileError> {
+impl Topology {
+    /// Reads a topology file: `[[node]]` tables with `name`, `upstreams` (names of nodes or URLs) and, if wanted, a
+    /// `config` table that is merged into that node's configuration.
+    ///
+    /// # Errors
+    /// The first thing in it that makes no sense.
+    pub fn from_toml(name: &str, text: &str) -> Result<Self, FileError> {
+        let nodes = parse(text)?;
+        Ok(Self { name: name.to_owned(), nodes })
+    }
+}
+
+fn parse(text: &str) -> Result<Vec<NodeSpec>, FileError> {
     let file: File = toml::from_str(text).map_err(|err| FileError::Syntax(Box::new(err)))?;
     if file.node.is_empty() || file.node.len() > MAX_NODES {
         return Err(FileError::Size { got: file.node.len() });

@@ -1,4 +1,5 @@
-use super::{FileError, Shape, SplitMix64, Topology, Upstream};
+use super::{Shape, SplitMix64, Topology, Upstream};
+use crate::topology_file::FileError;
 
 fn joins(topology: &Topology) -> Vec<(usize, usize)> {
     let graph = topology.graph();

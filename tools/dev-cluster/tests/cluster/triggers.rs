@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use dev_cluster::cluster::Stop;
 use dev_cluster::dir::ClusterDir;
+use dev_cluster::plan::Plan;
 use dev_cluster::report::Report;
-use dev_cluster::run::{Plan, run};
+use dev_cluster::run::run;
 use dev_cluster::screen::Screen;
 use dev_cluster::topology::Shape;
 use dev_cluster::trigger::{Trigger, TriggerError};
