@@ -2,7 +2,13 @@
 #![forbid(unsafe_code)]
 
 mod key;
+mod lookups;
 mod provider;
+mod providers;
+mod router;
 
 pub use self::key::Key;
+pub use self::lookups::{LookupConfig, Lookups};
 pub use self::provider::{MAX_ADDRESSES_PER_PROVIDER, Provider};
+pub use self::providers::{Lease, MAX_LEASED_PEERS, Providers};
+pub use self::router::{AdvertiseError, LookupError, Readiness, Router, WithdrawError};
