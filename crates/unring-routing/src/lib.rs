@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod key;
 mod lookups;
 mod memory;
@@ -14,3 +16,6 @@ pub use self::memory::{MemoryConfig, MemoryNetwork, MemoryRouter};
 pub use self::provider::{MAX_ADDRESSES_PER_PROVIDER, Provider};
 pub use self::providers::{Lease, MAX_LEASED_PEERS, Providers};
 pub use self::router::{AdvertiseError, LookupError, Readiness, Router, WithdrawError};
+
+#[cfg(test)]
+mod tests;
