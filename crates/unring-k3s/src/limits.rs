@@ -1,0 +1,15 @@
+//! Every bound on what is read from others or said to them.
+
+/// Bytes of an answer that the client reads. A cluster of 400 nodes, each named twice as K3s does, takes 80 KB.
+/// At the bound the answer is refused as a whole: half a list is no list.
+pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// Addresses taken from one answer: as many as a book holds. Those beyond it are left out and counted.
+pub const MAX_ANSWER_ADDRESSES: usize = 4096;
+
+/// Addresses that the server puts into one answer. Each is dialled by who asked; the rest is left out.
+pub const MAX_SERVED_ADDRESSES: usize = 1000;
+
+/// Bytes of one address with its peer id: the longest of both, and `/p2p/` between them.
+pub const MAX_ADDRESS_BYTES: usize =
+    unring_peer::limits::MAX_ADDRESS_BYTES + unring_peer::limits::MAX_PEER_ID_BYTES + 5;
