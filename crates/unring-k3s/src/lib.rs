@@ -4,9 +4,13 @@
 mod address;
 mod answer;
 pub mod limits;
+mod secret;
+mod token;
 
 pub use self::address::{InvalidK3sAddress, K3sAddress};
 pub use self::answer::{AnswerForm, InvalidAnswer, PeerList, Skipped, parse_answer};
+pub use self::secret::Secret;
+pub use self::token::{CaHash, Credentials, InvalidToken, JoinToken};
 
 #[cfg(test)]
 mod tests;

@@ -13,3 +13,6 @@ pub const MAX_SERVED_ADDRESSES: usize = 1000;
 /// Bytes of one address with its peer id: the longest of both, and `/p2p/` between them.
 pub const MAX_ADDRESS_BYTES: usize =
     unring_peer::limits::MAX_ADDRESS_BYTES + unring_peer::limits::MAX_PEER_ID_BYTES + 5;
+
+/// Bytes of a join token. K3s makes 32 to 64 digits behind a hash of 64; people choose longer ones. Refused above it.
+pub const MAX_TOKEN_BYTES: usize = 1024;
