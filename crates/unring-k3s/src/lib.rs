@@ -5,12 +5,15 @@ mod address;
 mod answer;
 pub mod limits;
 mod secret;
+pub mod suspect;
 mod token;
+mod url;
 
 pub use self::address::{InvalidK3sAddress, K3sAddress};
 pub use self::answer::{AnswerForm, InvalidAnswer, PeerList, Skipped, parse_answer};
 pub use self::secret::Secret;
 pub use self::token::{CaHash, Credentials, InvalidToken, JoinToken};
+pub use self::url::{InvalidServerUrl, ServerUrl};
 
 #[cfg(test)]
 mod tests;

@@ -16,3 +16,6 @@ pub const MAX_ADDRESS_BYTES: usize =
 
 /// Bytes of a join token. K3s makes 32 to 64 digits behind a hash of 64; people choose longer ones. Refused above it.
 pub const MAX_TOKEN_BYTES: usize = 1024;
+
+/// Bytes of a server's URL: a DNS name, scheme and port, with room. Refused above it.
+pub const MAX_URL_BYTES: usize = 300;

@@ -1,5 +1,7 @@
 mod answer;
+mod suspect;
 mod token;
+mod url;
 
 /// Addresses of two peers, with a new and an old kind of id.
 const A: &str = "/ip4/10.0.0.2/tcp/5001/p2p/12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5";
