@@ -17,5 +17,11 @@ pub const MAX_ADDRESS_BYTES: usize =
 /// Bytes of a join token. K3s makes 32 to 64 digits behind a hash of 64; people choose longer ones. Refused above it.
 pub const MAX_TOKEN_BYTES: usize = 1024;
 
+/// Bytes of a CA's PEM. One certificate of K3s has 600; a bundle under rotation a few KB. Refused above it.
+pub const MAX_CA_BYTES: usize = 64 * 1024;
+
+/// Certificates of a CA: each may have to be checked against each other. Refused above it.
+pub const MAX_CA_CERTIFICATES: usize = 16;
+
 /// Bytes of a server's URL: a DNS name, scheme and port, with room. Refused above it.
 pub const MAX_URL_BYTES: usize = 300;

@@ -1,4 +1,6 @@
 mod answer;
+mod ca;
+mod kit;
 mod suspect;
 mod token;
 mod url;

@@ -1,0 +1,58 @@
+//! Clusters to test with: CAs, certificates, a book.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyUsagePurpose,
+};
+
+/// A CA that signs.
+pub(super) struct Ca {
+    issuer: Issuer<'static, rcgen::KeyPair>,
+    pub(super) pem: String,
+    pub(super) der: Vec<u8>,
+}
+
+fn ca_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+impl Ca {
+    pub(super) fn root(name: &str) -> Self {
+        let (params, key) = (ca_params(name), rcgen::KeyPair::generate().unwrap());
+        let certificate = params.self_signed(&key).unwrap();
+        let (pem, der) = (certificate.pem(), certificate.der().to_vec());
+        Self { issuer: Issuer::new(params, key), pem, der }
+    }
+
+    pub(super) fn intermediate(&self, name: &str) -> Self {
+        let (params, key) = (ca_params(name), rcgen::KeyPair::generate().unwrap());
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let (pem, der) = (certificate.pem(), certificate.der().to_vec());
+        Self { issuer: Issuer::new(params, key), pem, der }
+    }
+
+    /// A certificate and its key in PEM, changed before it is signed.
+    pub(super) fn signs(
+        &self,
+        name: &str,
+        groups: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> (String, String) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params =
+            CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        for group in groups {
+            params.distinguished_name.push(DnType::OrganizationName, *group);
+        }
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        change(&mut params);
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+}
