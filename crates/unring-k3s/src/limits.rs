@@ -23,5 +23,21 @@ pub const MAX_CA_BYTES: usize = 64 * 1024;
 /// Certificates of a CA: each may have to be checked against each other. Refused above it.
 pub const MAX_CA_CERTIFICATES: usize = 16;
 
+/// Tokens with which one is let in: a server's, an agent's, and both once more while they are changed. Refused above it.
+pub const MAX_TOKENS: usize = 8;
+
+/// Bytes of an `Authorization` header: the longest token in base64, twice. A longer one is not looked at.
+pub const MAX_AUTHORIZATION_BYTES: usize = 4096;
+
+/// Organizations of a client certificate that are looked at. Kubernetes's own have one.
+pub const MAX_GROUPS: usize = 16;
+
+/// Clients of which it is remembered when they were last in the log. While more come within a minute, those beyond are
+/// not logged.
+pub const MAX_LOGGED_CLIENTS: usize = 1024;
+
+/// Addresses shown in one line of the log. The rest is counted.
+pub const MAX_LOGGED_ADDRESSES: usize = 8;
+
 /// Bytes of a server's URL: a DNS name, scheme and port, with room. Refused above it.
 pub const MAX_URL_BYTES: usize = 300;

@@ -1,7 +1,10 @@
+mod access;
 mod answer;
 mod ca;
 mod kit;
+mod log_limit;
 mod suspect;
+mod table;
 mod token;
 mod url;
 

@@ -1,9 +1,13 @@
 //! Clusters to test with: CAs, certificates, a book.
 
+use std::time::Duration;
+
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyUsagePurpose,
 };
+
+use crate::{Admission, Caller, K3sAddress, Peers, Unavailable};
 
 /// A CA that signs.
 pub(super) struct Ca {
@@ -54,5 +58,33 @@ impl Ca {
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         change(&mut params);
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+}
+
+/// A book that answers what it is told to.
+#[derive(Clone, Debug)]
+pub(super) struct Book {
+    pub(super) admission: Admission,
+    pub(super) addresses: Result<Vec<K3sAddress>, Unavailable>,
+}
+
+impl Book {
+    pub(super) fn of(addresses: &[&str]) -> Self {
+        let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        Self { admission: Admission::Granted, addresses: Ok(addresses) }
+    }
+
+    pub(super) fn later(retry_after: Duration) -> Self {
+        Self { admission: Admission::Later { retry_after }, ..Self::of(&[]) }
+    }
+}
+
+impl Peers for Book {
+    fn admit(&self, _: &Caller<'_>) -> Admission {
+        self.admission
+    }
+
+    fn addresses(&self, _: usize) -> Result<Vec<K3sAddress>, Unavailable> {
+        self.addresses.clone()
     }
 }
