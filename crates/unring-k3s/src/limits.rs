@@ -41,3 +41,12 @@ pub const MAX_LOGGED_ADDRESSES: usize = 8;
 
 /// Bytes of a server's URL: a DNS name, scheme and port, with room. Refused above it.
 pub const MAX_URL_BYTES: usize = 300;
+
+/// Bytes of a refusal's body that are shown. The rest is dropped.
+pub const MAX_DETAIL_BYTES: usize = 200;
+
+/// Connections that the listener has open at once. K3s's clients make one for each request. The next is closed at once.
+pub const MAX_CONNECTIONS: usize = 128;
+
+/// Bytes of a request's head. The longest honest one takes 2 KiB. Answered with 431 above it.
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;

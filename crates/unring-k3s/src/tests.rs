@@ -1,6 +1,7 @@
 mod access;
 mod answer;
 mod ca;
+mod call;
 mod kit;
 mod log_limit;
 mod suspect;

@@ -7,7 +7,7 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-use crate::{Admission, Caller, K3sAddress, Peers, Unavailable};
+use crate::{Admission, Caller, K3sAddress, KeyPair, Peers, Unavailable};
 
 /// A CA that signs.
 pub(super) struct Ca {
@@ -58,6 +58,11 @@ impl Ca {
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         change(&mut params);
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
+    pub(super) fn key_pair(&self, name: &str, groups: &[&str]) -> KeyPair {
+        let (certificate, key) = self.signs(name, groups, |_| {});
+        KeyPair::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap()
     }
 }
 

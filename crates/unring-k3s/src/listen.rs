@@ -1,0 +1,95 @@
+//! HTTP/1.1 over TLS, bounded in connections and in time.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use crate::access::CertifiedUser;
+use crate::limits;
+use crate::respond::Peers;
+use crate::server::K3sServer;
+use crate::tls::ServerTls;
+
+/// How long a TLS handshake may take, and how long the head of a request, each.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may be open, whatever it does. A client of K3s makes a new one for each request.
+pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Accepts connections for ever; dropping the future closes them all.
+///
+/// At most [`limits::MAX_CONNECTIONS`] are open; above it a connection is closed as soon as it comes. `tls` is asked for
+/// each connection, so that a certificate can be replaced without a restart.
+pub async fn serve<P>(
+    listener: TcpListener,
+    tls: impl Fn() -> ServerTls + Send,
+    server: Arc<K3sServer<P>>,
+) where
+    P: Peers + Send + Sync + 'static,
+{
+    let places = Arc::new(Semaphore::new(limits::MAX_CONNECTIONS));
+    let started = Instant::now();
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            // What ended gives its memory back, also while nobody comes.
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, client) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(_) => {
+                // Out of file handles: some are given back soon.
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let (server, acceptor) = (Arc::clone(&server), TlsAcceptor::from(tls().0));
+        connections.spawn(async move {
+            let done = connection(&server, stream, client.ip(), acceptor, started);
+            // A client that breaks off is not this server's concern.
+            let _ = timeout(CONNECTION_TIMEOUT, done).await;
+            drop(place);
+        });
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionRefused | ConnectionAborted | ConnectionReset)
+}
+
+async fn connection<P: Peers>(
+    server: &K3sServer<P>,
+    stream: TcpStream,
+    client: IpAddr,
+    tls: TlsAcceptor,
+    started: Instant,
+) {
+    // Without it an answer would wait for the acknowledgement of the handshake; whether it is set decides no result.
+    let _ = stream.set_nodelay(true);
+    let Ok(Ok(stream)) = timeout(HEAD_TIMEOUT, tls.accept(stream)).await else { return };
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let certificate = certificate.and_then(|own| CertifiedUser::of_certificate(own));
+    let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
+        let (head, _) = request.into_parts();
+        let now = started.elapsed();
+        let answer = server.respond(&head, client, certificate.as_ref(), now);
+        std::future::ready(Ok::<_, std::convert::Infallible>(answer))
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    http.max_buf_size(limits::MAX_HEAD_BYTES);
+    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+}
