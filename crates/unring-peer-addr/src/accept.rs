@@ -27,10 +27,11 @@ pub use self::counters::{AcceptCounters, AcceptCounts};
 pub use self::io::ServerIo;
 use self::slots::Slots;
 use self::throttle::{MAX_PAUSE, Throttled};
+use crate::activity::Activity;
 use crate::status::chain;
 use crate::tls::{peer_of, refused_certificate};
 use crate::wire::Wire;
-use crate::{ConnectInfo, Pressure, TlsError, TlsIdentity, Transport};
+use crate::{Accepted, ConnectInfo, Pressure, TlsError, TlsIdentity, Transport};
 
 /// Connections open at once, handshakes included: a node's neighbours many times over, at about 50 KiB each. One more
 /// is closed at once.
@@ -48,7 +49,7 @@ pub const DEFAULT_MAX_HANDSHAKES: usize = 64;
 /// by starting handshakes that it never ends. One more is closed at once.
 pub const DEFAULT_MAX_HANDSHAKES_PER_IP: usize = 8;
 
-/// Time for the TLS handshake, and again for the first bytes of HTTP/2.
+/// Time for the TLS handshake. What comes after it is [`ServerConfig::first_call_timeout`](crate::ServerConfig)'s.
 pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Parts of a handshake in which the accept rate is counted: taking a connection and closing it costs one of them, for
@@ -198,12 +199,13 @@ impl Incoming {
         let mut tcp = Throttled::new(tcp);
         let limit = self.handshake_timeout;
         let (counters, pressure) = (Arc::clone(&self.counters), Arc::clone(&self.pressure));
+        let activity = Activity::new(Arc::clone(&counters));
         let Some(Tls(acceptor)) = self.tls.clone() else {
             self.starts.take(PARTS - 1);
             let info = ConnectInfo { peer: None, remote, transport: Transport::Plaintext };
             tcp.start(pressure, counters);
             self.counters.accepted();
-            return Some(ServerIo::new(Wire::Plain(tcp), info, slot, limit));
+            return Some(ServerIo::new(Wire::Plain(tcp), Accepted { info, activity }, slot));
         };
         let place = match self.handshake_slots.take(remote.ip()) {
             Ok(place) => place,
@@ -221,7 +223,8 @@ impl Incoming {
             let peer = peer_of(tls.get_ref().1.peer_certificates());
             let info = ConnectInfo { peer, remote, transport: Transport::Tls };
             counters.accepted();
-            Some(ServerIo::new(Wire::Tls(Box::new(tls.into())), info, slot, limit))
+            let wire = Wire::Tls(Box::new(tls.into()));
+            Some(ServerIo::new(wire, Accepted { info, activity }, slot))
         });
         None
     }

@@ -25,6 +25,17 @@ pub const DEFAULT_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// Time it has to answer that; then the connection is closed.
 pub const DEFAULT_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Time for the first call of a connection, HTTP/2's own beginning included: a node calls as soon as it is connected, and a
+/// connection without a call holds a place that its neighbours behind the same address may need.
+pub const DEFAULT_FIRST_CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time without a call after which a connection is closed. Nodes that poll do so every 5 minutes at the least, which then
+/// costs them a handshake; a stream is a call that lasts.
+pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Time for a call that crosses the word that its idle connection is being closed.
+pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
 /// Time that open calls have to end after the signal to stop; then their connections are closed.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(5);
 
@@ -60,6 +71,10 @@ pub struct ServerConfig {
     pub keepalive_interval: Duration,
     /// See [`DEFAULT_KEEPALIVE_TIMEOUT`].
     pub keepalive_timeout: Duration,
+    /// See [`DEFAULT_FIRST_CALL_TIMEOUT`].
+    pub first_call_timeout: Duration,
+    /// See [`DEFAULT_IDLE_TIMEOUT`].
+    pub idle_timeout: Duration,
     /// See [`DEFAULT_DRAIN`].
     pub drain: Duration,
     /// See [`DEFAULT_RETRY_AFTER`].
@@ -78,6 +93,8 @@ impl ServerConfig {
             max_budget: DEFAULT_MAX_BUDGET,
             keepalive_interval: DEFAULT_KEEPALIVE_INTERVAL,
             keepalive_timeout: DEFAULT_KEEPALIVE_TIMEOUT,
+            first_call_timeout: DEFAULT_FIRST_CALL_TIMEOUT,
+            idle_timeout: DEFAULT_IDLE_TIMEOUT,
             drain: DEFAULT_DRAIN,
             retry_after: DEFAULT_RETRY_AFTER,
         }

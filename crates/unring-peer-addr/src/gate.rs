@@ -18,6 +18,8 @@ use tonic::{Code, Status};
 use tower::Service;
 use unring_peer::UnixMillis;
 
+use crate::activity::Activity;
+use crate::answer::answer_of;
 use crate::caller::{CALLER_METADATA, check_proof, wall_clock};
 use crate::limits::MAX_REQUEST_BYTES;
 use crate::{
@@ -26,6 +28,10 @@ use crate::{
 
 const LIST_PEERS: &str = "/unring.peeraddr.v1.PeerAddrService/ListPeers";
 const GET_TOPOLOGY: &str = "/unring.peeraddr.v1.PeerAddrService/GetTopology";
+
+/// Calls of this service keep a connection open. Health and reflection have streams without an end, on which nothing may
+/// ever happen.
+const SERVICE: &str = "/unring.peeraddr.v1.PeerAddrService/";
 
 /// The one call whose answer is no larger than its question, and which probes make from anywhere.
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
@@ -76,6 +82,7 @@ impl CallContext {
 pub(crate) struct Gate {
     pub(crate) routes: Routes,
     pub(crate) info: ConnectInfo,
+    pub(crate) activity: Activity,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -111,6 +118,7 @@ impl Service<Request<Incoming>> for Gate {
             Ok(context) => context,
             Err(refusal) => return refuse(refusal),
         };
+        let call = self.activity.call();
         // Health and reflection as well: they cost as much, and a flood of them must find the same bound.
         let Ok(permit) = Arc::clone(&self.shared.in_flight).try_acquire_owned() else {
             let config = &self.shared.config;
@@ -118,6 +126,7 @@ impl Service<Request<Incoming>> for Gate {
             return refuse(Refusal::Busy { limit, retry_after });
         };
         request.extensions_mut().insert(context);
+        let lasting = request.uri().path().starts_with(SERVICE);
         let message = match request.uri().path() {
             LIST_PEERS => Some("ListPeersRequest"),
             GET_TOPOLOGY => Some("GetTopologyRequest"),
@@ -127,10 +136,11 @@ impl Service<Request<Incoming>> for Gate {
         Box::pin(async move {
             let response = response.await?;
             drop(permit);
-            Ok(match message {
+            let response = match message {
                 Some(field) if is_too_long(response.headers()) => too_long(field).into_http(),
                 _ => response,
-            })
+            };
+            Ok(if lasting { response.map(|body| answer_of(call, body)) } else { response })
         })
     }
 }

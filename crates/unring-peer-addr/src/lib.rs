@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod activity;
+mod answer;
 mod caller;
 mod client;
 mod codec;
@@ -29,12 +31,14 @@ pub use self::accept::{
     DEFAULT_MAX_CONNECTIONS_PER_IP, DEFAULT_MAX_HANDSHAKES, DEFAULT_MAX_HANDSHAKES_PER_IP,
     Incoming, ServerIo,
 };
+pub use self::activity::Accepted;
 pub use self::caller::{Caller, ConnectInfo, MAX_PROOF_AGE, Transport, Unauthenticated, WithInfo};
 pub use self::client::{CallError, Client};
 pub use self::config::{
-    DEFAULT_BUDGET, DEFAULT_DRAIN, DEFAULT_KEEPALIVE_INTERVAL, DEFAULT_KEEPALIVE_TIMEOUT,
-    DEFAULT_MAX_BUDGET, DEFAULT_MAX_IN_FLIGHT, DEFAULT_MAX_STREAMS_PER_CONNECTION,
-    DEFAULT_MAX_WATCH_STREAMS, DEFAULT_RETRY_AFTER, ServerConfig,
+    DEFAULT_BUDGET, DEFAULT_DRAIN, DEFAULT_FIRST_CALL_TIMEOUT, DEFAULT_IDLE_TIMEOUT,
+    DEFAULT_KEEPALIVE_INTERVAL, DEFAULT_KEEPALIVE_TIMEOUT, DEFAULT_MAX_BUDGET,
+    DEFAULT_MAX_IN_FLIGHT, DEFAULT_MAX_STREAMS_PER_CONNECTION, DEFAULT_MAX_WATCH_STREAMS,
+    DEFAULT_RETRY_AFTER, ServerConfig,
 };
 pub use self::connect::{
     CONNECT_TIMEOUT, ConnectError, Connection, Connector, MAX_ADDRESSES_TRIED, PlainConnector,

@@ -19,13 +19,14 @@ use tonic::transport::server::Connected;
 use tonic_reflection::server::Builder as Reflection;
 
 use crate::config::{
-    CONNECTION_WINDOW_BYTES, MAX_HEADER_LIST_BYTES, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES,
+    CLOSE_GRACE, CONNECTION_WINDOW_BYTES, MAX_HEADER_LIST_BYTES, SEND_BUFFER_BYTES,
+    STREAM_WINDOW_BYTES,
 };
 use crate::gate::{Gate, Shared};
 use crate::limits::MAX_MESSAGE_BYTES;
 use crate::pb::peer_addr_service_server::PeerAddrServiceServer;
 use crate::service::GrpcService;
-use crate::{Caller, ConnectInfo, Handler, ServerConfig, pb};
+use crate::{Accepted, Caller, ConnectInfo, Handler, ServerConfig, pb};
 
 /// Pause after an error of the incoming stream, so that one that fails for ever takes no CPU.
 const INCOMING_ERROR_PAUSE: Duration = Duration::from_millis(50);
@@ -55,7 +56,7 @@ pub async fn serve<I, IO, H>(
 ) -> Result<(), ServeError>
 where
     I: Stream<Item = io::Result<IO>>,
-    IO: AsyncRead + AsyncWrite + Connected<ConnectInfo = ConnectInfo> + Unpin + Send + 'static,
+    IO: AsyncRead + AsyncWrite + Connected<ConnectInfo: Into<Accepted>> + Unpin + Send + 'static,
     H: Handler,
 {
     let (drain, draining) = watch::channel(false);
@@ -92,12 +93,12 @@ where
                 Some(_) = connections.join_next() => {}
                 next = incoming.next(), if open => match next {
                     Some(Ok(io)) => {
-                        let info = io.connect_info();
+                        let Accepted { info, activity } = io.connect_info().into();
                         if let ConnectInfo { remote, transport, peer: Some(peer), .. } = info {
                             visited.connected(Caller { peer: Some(peer), remote, transport });
                         }
                         let shared = Arc::clone(&shared);
-                        let gate = Gate { routes: routes.clone(), info, shared };
+                        let gate = Gate { routes: routes.clone(), info, activity, shared };
                         connections.spawn(connection(io, gate, http.clone(), draining.clone()));
                     }
                     Some(Err(error)) => {
@@ -150,7 +151,10 @@ async fn connection<IO>(
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let remote = gate.info.remote;
+    let (remote, activity) = (gate.info.remote, gate.activity.clone());
+    let config = &gate.shared.config;
+    let (first, idle) = (config.first_call_timeout, config.idle_timeout);
+    activity.start();
     let mut connection =
         pin!(http.serve_connection(TokioIo::new(io), TowerToHyperService::new(gate)));
     // What the watch gives back is a lock, which must not be held while waiting.
@@ -160,6 +164,15 @@ async fn connection<IO>(
         () = drained => {
             connection.as_mut().graceful_shutdown();
             connection.await
+        }
+        lapse = activity.lapsed(first, idle) => {
+            tracing::debug!(%remote, ?lapse, "closing a connection");
+            activity.count(lapse);
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection => ended,
+                _ = activity.lapsed(CLOSE_GRACE, CLOSE_GRACE) => return,
+            }
         }
     };
     if let Err(error) = ended {

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::slots::Full;
+use crate::activity::Lapse;
 
 /// Counts what became of connections; shared by the listeners of a node.
 #[derive(Debug, Default)]
@@ -17,6 +18,8 @@ pub struct AcceptCounters {
     handshakes_ip_full: AtomicU64,
     delayed_accepts: AtomicU64,
     paused_reads: AtomicU64,
+    without_call: AtomicU64,
+    idle: AtomicU64,
 }
 
 /// The counts at one moment, since the process started.
@@ -42,6 +45,10 @@ pub struct AcceptCounts {
     pub delayed_accepts: u64,
     /// Pauses of a connection's reading because of [`Pressure::set_read_rate`](crate::Pressure::set_read_rate).
     pub paused_reads: u64,
+    /// Connections closed because they made no call.
+    pub without_call: u64,
+    /// Connections closed because they had made no call for long.
+    pub idle: u64,
 }
 
 impl AcceptCounters {
@@ -59,6 +66,8 @@ impl AcceptCounters {
             handshakes_ip_full: self.handshakes_ip_full.load(Relaxed),
             delayed_accepts: self.delayed_accepts.load(Relaxed),
             paused_reads: self.paused_reads.load(Relaxed),
+            without_call: self.without_call.load(Relaxed),
+            idle: self.idle.load(Relaxed),
         }
     }
 
@@ -93,6 +102,13 @@ impl AcceptCounters {
         match full {
             Full::Total => self.connections_full.fetch_add(1, Relaxed),
             Full::Address => self.ip_full.fetch_add(1, Relaxed),
+        };
+    }
+
+    pub(crate) fn lapsed(&self, lapse: Lapse) {
+        match lapse {
+            Lapse::NoCall => self.without_call.fetch_add(1, Relaxed),
+            Lapse::Idle => self.idle.fetch_add(1, Relaxed),
         };
     }
 
