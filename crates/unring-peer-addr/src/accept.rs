@@ -34,11 +34,12 @@ use crate::wire::Wire;
 use crate::{Accepted, ConnectInfo, Pressure, TlsError, TlsIdentity, Transport};
 
 /// Connections open at once, handshakes included: a node's neighbours many times over, at about 50 KiB each. One more
-/// is closed at once.
+/// takes the place of the one that has made no call for longest, or is closed at once.
 pub const DEFAULT_MAX_CONNECTIONS: usize = 512;
 
 /// Connections open at once from one IPv4 address or IPv6 /64 network: several nodes behind one NAT still fit, and one
-/// host cannot take every place. One more is closed at once.
+/// host cannot take every place. One more takes the place of the one of them that has made no call for longest, 2 s at the
+/// least, or is closed at once.
 pub const DEFAULT_MAX_CONNECTIONS_PER_IP: usize = 128;
 
 /// TLS handshakes at once, each about half a millisecond of CPU. At the bound the newest connection is closed: the
@@ -187,7 +188,8 @@ impl Incoming {
     /// Takes in one connection: gives it back when it is ready, starts its handshake, or closes it.
     fn admit(&mut self, tcp: TcpStream, remote: SocketAddr) -> Option<ServerIo> {
         self.starts.take(1);
-        let slot = match self.slots.take(remote.ip()) {
+        let activity = Activity::new(Arc::clone(&self.counters));
+        let slot = match self.slots.take(remote.ip(), Some(activity.clone())) {
             Ok(slot) => slot,
             Err(full) => {
                 self.counters.refused(full);
@@ -199,7 +201,6 @@ impl Incoming {
         let mut tcp = Throttled::new(tcp);
         let limit = self.handshake_timeout;
         let (counters, pressure) = (Arc::clone(&self.counters), Arc::clone(&self.pressure));
-        let activity = Activity::new(Arc::clone(&counters));
         let Some(Tls(acceptor)) = self.tls.clone() else {
             self.starts.take(PARTS - 1);
             let info = ConnectInfo { peer: None, remote, transport: Transport::Plaintext };
@@ -207,7 +208,7 @@ impl Incoming {
             self.counters.accepted();
             return Some(ServerIo::new(Wire::Plain(tcp), Accepted { info, activity }, slot));
         };
-        let place = match self.handshake_slots.take(remote.ip()) {
+        let place = match self.handshake_slots.take(remote.ip(), None) {
             Ok(place) => place,
             Err(full) => {
                 self.counters.refused_handshake(full);

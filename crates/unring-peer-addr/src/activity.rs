@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{AcceptCounters, ConnectInfo};
@@ -29,6 +30,8 @@ pub(crate) struct Activity(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     state: Mutex<State>,
+    /// Tells whoever serves it that it has to give way.
+    told: Notify,
     counters: Arc<AcceptCounters>,
 }
 
@@ -40,6 +43,8 @@ struct State {
     used: bool,
     /// When it was served, or its last call was over; none before.
     quiet_since: Option<Instant>,
+    /// Another connection has its place.
+    gave_way: bool,
 }
 
 /// Why a connection is closed by its server.
@@ -49,6 +54,8 @@ pub(crate) enum Lapse {
     NoCall,
     /// It has made no call for long.
     Idle,
+    /// It made no call for a while, and another connection needed its place.
+    GaveWay,
 }
 
 impl Activity {
@@ -78,12 +85,33 @@ impl Activity {
         Call(self.clone())
     }
 
-    /// Resolves when there was no call for `first` from the start, or none for `idle` since the last one was over.
+    /// Since when there is no call, on a connection that is served.
+    pub(crate) fn quiet_since(&self) -> Option<Instant> {
+        let state = self.state();
+        state.quiet_since.filter(|_| state.calls == 0)
+    }
+
+    /// It is closed as soon as whoever serves it gets to it.
+    pub(crate) fn give_way(&self) {
+        self.state().gave_way = true;
+        self.0.told.notify_one();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn gave_way(&self) -> bool {
+        self.state().gave_way
+    }
+
+    /// Resolves when there was no call for `first` from the start, or none for `idle` since the last one was over, or when it
+    /// has to give way.
     pub(crate) async fn lapsed(&self, first: Duration, idle: Duration) -> Lapse {
         loop {
             let now = Instant::now();
             let (lapse, after, since) = {
                 let state = self.state();
+                if state.gave_way {
+                    return Lapse::GaveWay;
+                }
                 let since = state.quiet_since.filter(|_| state.calls == 0);
                 let (lapse, after) =
                     if state.used { (Lapse::Idle, idle) } else { (Lapse::NoCall, first) };
@@ -93,7 +121,10 @@ impl Activity {
             if until <= now {
                 return lapse;
             }
-            sleep_until(until).await;
+            tokio::select! {
+                () = self.0.told.notified() => {}
+                () = sleep_until(until) => {}
+            }
         }
     }
 }

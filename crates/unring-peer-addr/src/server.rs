@@ -18,6 +18,7 @@ use tonic::service::Routes;
 use tonic::transport::server::Connected;
 use tonic_reflection::server::Builder as Reflection;
 
+use crate::activity::Lapse;
 use crate::config::{
     CLOSE_GRACE, CONNECTION_WINDOW_BYTES, MAX_HEADER_LIST_BYTES, SEND_BUFFER_BYTES,
     STREAM_WINDOW_BYTES,
@@ -168,6 +169,9 @@ async fn connection<IO>(
         lapse = activity.lapsed(first, idle) => {
             tracing::debug!(%remote, ?lapse, "closing a connection");
             activity.count(lapse);
+            if lapse == Lapse::GaveWay {
+                return;
+            }
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection => ended,

@@ -20,6 +20,7 @@ pub struct AcceptCounters {
     paused_reads: AtomicU64,
     without_call: AtomicU64,
     idle: AtomicU64,
+    gave_way: AtomicU64,
 }
 
 /// The counts at one moment, since the process started.
@@ -49,6 +50,8 @@ pub struct AcceptCounts {
     pub without_call: u64,
     /// Connections closed because they had made no call for long.
     pub idle: u64,
+    /// Connections closed because they made no call for a while and another needed the place.
+    pub gave_way: u64,
 }
 
 impl AcceptCounters {
@@ -68,6 +71,7 @@ impl AcceptCounters {
             paused_reads: self.paused_reads.load(Relaxed),
             without_call: self.without_call.load(Relaxed),
             idle: self.idle.load(Relaxed),
+            gave_way: self.gave_way.load(Relaxed),
         }
     }
 
@@ -108,6 +112,7 @@ impl AcceptCounters {
     pub(crate) fn lapsed(&self, lapse: Lapse) {
         match lapse {
             Lapse::NoCall => self.without_call.fetch_add(1, Relaxed),
+            Lapse::GaveWay => self.gave_way.fetch_add(1, Relaxed),
             Lapse::Idle => self.idle.fetch_add(1, Relaxed),
         };
     }

@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream;
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::ClientConfig;
 use rustls::crypto::ring;
@@ -18,7 +19,7 @@ use super::{EXTENSION_OID, TlsIdentity, signed_key};
 use crate::tests::support::{Node, identity, peer};
 use crate::{
     AcceptCounters, AcceptCounts, AcceptLimits, CallError, Client, ConnectError, Incoming,
-    ServerConfig, TlsConnector, Transport, probe, serve,
+    OutboundOpen, ServerConfig, TlsConnector, Transport, probe, serve,
 };
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -236,11 +237,31 @@ async fn connections_are_bounded_and_given_back() {
     let server = server(node_1(), limits).await;
     let connector = TlsConnector::new(&TlsIdentity::new(&identity(2)).unwrap()).unwrap();
     let first = Client::connect(&connector, &server.url, &identity(2), LIMIT).await.unwrap();
+    // While it has a call it does not give way.
+    let open = first.watch_peers(OutboundOpen::default(), stream::pending(), LIMIT);
+    let batches = open.await.unwrap();
     probe(&connector, &server.url).await.unwrap_err();
     server.until(AcceptCounts { accepted: 1, ip_full: 1, ..AcceptCounts::default() }).await;
-    drop(first);
+    drop((first, batches));
     let again = async { while ask(&server, &connector).await.is_err() {} };
     tokio::time::timeout(LIMIT, again).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_does_nothing_gives_way_to_a_neighbour() {
+    let limits = AcceptLimits { max_connections_per_ip: 2, ..AcceptLimits::new() };
+    let server = server(node_1(), limits).await;
+    let connector = TlsConnector::new(&TlsIdentity::new(&identity(2)).unwrap()).unwrap();
+    let me = identity(2);
+    let connect = || Client::connect(&connector, &server.url, &me, LIMIT);
+    let (idle, watching) = (connect().await.unwrap(), connect().await.unwrap());
+    idle.topology(LIMIT).await.unwrap();
+    let open = watching.watch_peers(OutboundOpen::default(), stream::pending(), LIMIT);
+    let _batches = open.await.unwrap();
+    let neighbour = async { while ask(&server, &connector).await.is_err() {} };
+    tokio::time::timeout(2 * LIMIT, neighbour).await.unwrap();
+    assert_eq!(server.counters.counts().gave_way, 1);
+    assert!(!watching.is_closed());
 }
 
 #[tokio::test]
