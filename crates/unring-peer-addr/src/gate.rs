@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
@@ -22,6 +22,7 @@ use crate::activity::Activity;
 use crate::answer::answer_of;
 use crate::caller::{CALLER_METADATA, check_proof, wall_clock};
 use crate::limits::MAX_REQUEST_BYTES;
+use crate::service::CUT_GRACE;
 use crate::{
     Caller, ConnectInfo, InvalidMessage, Refusal, ServerConfig, Transport, Unauthenticated,
 };
@@ -133,8 +134,14 @@ impl Service<Request<Incoming>> for Gate {
             _ => None,
         };
         let response = self.routes.call(request.map(|body| bounded(body, message)));
+        // The handler keeps to the budget; whoever sends its message byte by byte does not.
+        let budget = context.budget(&self.shared.config);
+        let response = timeout(budget.saturating_add(2 * CUT_GRACE), response);
         Box::pin(async move {
-            let response = response.await?;
+            let response = match response.await {
+                Ok(response) => response?,
+                Err(_) => Status::from(Refusal::DeadlineExceeded { budget }).into_http(),
+            };
             drop(permit);
             let response = match message {
                 Some(field) if is_too_long(response.headers()) => too_long(field).into_http(),

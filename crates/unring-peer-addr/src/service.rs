@@ -20,7 +20,7 @@ use crate::pb::peer_addr_service_server::PeerAddrService;
 use crate::{Handler, InvalidMessage, Refusal, WatchBatch, WatchUpdate, pb};
 
 /// Beyond its budget a handler has this long to answer; then it is dropped, so that it holds nothing for ever.
-const CUT_GRACE: Duration = Duration::from_millis(250);
+pub(crate) const CUT_GRACE: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 pub(crate) struct GrpcService<H> {

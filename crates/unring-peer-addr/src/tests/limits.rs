@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
 use tokio::time::Instant;
 use tonic::Code;
@@ -11,7 +12,7 @@ use tonic_types::StatusExt as _;
 use unring_exchange::{OutboundRequest, Scope};
 use unring_peer::GrpcUrl;
 
-use super::support::{Node, Server, identity};
+use super::support::{Node, RawClient, Server, identity};
 use crate::pb::peer_addr_service_client::PeerAddrServiceClient;
 use crate::{CallError, Client, OutboundOpen, ServerConfig, pb};
 
@@ -92,6 +93,24 @@ async fn a_call_too_many_is_refused_at_once() {
     health().await.unwrap();
     let error = second.list_peers(local(), LIMIT).await.unwrap_err();
     assert!(matches!(error, CallError::Timeout { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_never_ends_gives_its_slot_back() {
+    let config = ServerConfig { max_in_flight: 1, ..ServerConfig::new() };
+    let server = Server::start(Node::default(), config);
+    let mut slow = RawClient::connect(&server, 65_535).await;
+    let mut call = slow.call("ListPeers").await;
+    // The prefix of a message of 100 bytes, and 3 of them.
+    call.send.send_data(Bytes::from_static(&[0, 0, 0, 0, 100, 1, 2, 3]), false).unwrap();
+    let client = client(&server).await;
+    let start = Instant::now();
+    while client.list_peers(local(), LIMIT).await.is_err() {
+        assert!(start.elapsed() < Duration::from_secs(11), "the slot is kept");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let response = call.response.await.unwrap();
+    assert_eq!(response.headers()["grpc-status"], "4");
 }
 
 #[tokio::test(start_paused = true)]

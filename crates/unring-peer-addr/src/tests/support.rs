@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use hyper_util::rt::TokioIo;
 use tokio::io::{DuplexStream, duplex};
@@ -250,5 +251,38 @@ impl Connector for MemoryConnector {
         _url: &unring_peer::GrpcUrl,
     ) -> Result<Connection<DuplexStream>, ConnectError> {
         Ok(Connection { io: self.dial().await, peer: self.server })
+    }
+}
+
+/// A client that only does what it is told to. It answers pings.
+pub(crate) struct RawClient {
+    send: h2::client::SendRequest<Bytes>,
+    pub(crate) connection: JoinHandle<Result<(), h2::Error>>,
+}
+
+/// One call of it. Dropped, it is reset.
+pub(crate) struct RawCall {
+    pub(crate) send: h2::SendStream<Bytes>,
+    pub(crate) response: h2::client::ResponseFuture,
+}
+
+impl RawClient {
+    /// Node 2; each of its calls may be sent `window` bytes before it reads.
+    pub(crate) async fn connect(server: &Server, window: u32) -> Self {
+        let io = server.tls_connector(2).dial().await;
+        let mut http2 = h2::client::Builder::new();
+        http2.initial_window_size(window);
+        let (send, connection) = http2.handshake(io).await.unwrap();
+        Self { send, connection: tokio::spawn(connection) }
+    }
+
+    /// Starts a call of our service, without a message.
+    pub(crate) async fn call(&mut self, method: &str) -> RawCall {
+        let uri = format!("http://node-1:5871/unring.peeraddr.v1.PeerAddrService/{method}");
+        let request = http::Request::post(uri).header("content-type", "application/grpc");
+        let request = request.header("te", "trailers").body(()).unwrap();
+        futures::future::poll_fn(|cx| self.send.poll_ready(cx)).await.unwrap();
+        let (response, send) = self.send.send_request(request, false).unwrap();
+        RawCall { send, response }
     }
 }
