@@ -1,12 +1,13 @@
 //! What a connection is used for: who serves it tells, who counts places looks.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::{AcceptCounters, ConnectInfo};
+use crate::{AcceptCounters, ConnectInfo, ServerConfig};
 
 /// A connection as [`serve`](crate::serve) takes it: what is known of its other end, and what it is used for, which the
 /// stream of connections may look at to choose whom it closes.
@@ -39,12 +40,44 @@ struct Inner {
 struct State {
     /// Calls that are not over.
     calls: usize,
+    next_call: u64,
+    /// What waits for its reader, by call: as many as HTTP/2 lets be open.
+    unread: HashMap<u64, Unread>,
     /// Whether there was a call.
     used: bool,
     /// When it was served, or its last call was over; none before.
     quiet_since: Option<Instant>,
     /// Another connection has its place.
     gave_way: bool,
+}
+
+/// Pieces of an answer that were handed over and are not on the wire.
+#[derive(Debug)]
+struct Unread {
+    pieces: usize,
+    /// When the first of them was handed over, or the last one taken.
+    since: Instant,
+}
+
+/// How long a connection may go without what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// The first call.
+    pub(crate) first: Duration,
+    /// Any call.
+    pub(crate) idle: Duration,
+    /// A reader that takes a piece of an answer.
+    pub(crate) unread: Duration,
+}
+
+impl From<&ServerConfig> for Patience {
+    fn from(config: &ServerConfig) -> Self {
+        Self {
+            first: config.first_call_timeout,
+            idle: config.idle_timeout,
+            unread: config.unread_timeout,
+        }
+    }
 }
 
 /// Why a connection is closed by its server.
@@ -54,6 +87,8 @@ pub(crate) enum Lapse {
     NoCall,
     /// It has made no call for long.
     Idle,
+    /// The answer to a call is not read.
+    Unread,
     /// It made no call for a while, and another connection needed its place.
     GaveWay,
 }
@@ -82,7 +117,8 @@ impl Activity {
         let mut state = self.state();
         state.calls += 1;
         state.used = true;
-        Call(self.clone())
+        state.next_call += 1;
+        Call { activity: self.clone(), id: state.next_call }
     }
 
     /// Since when there is no call, on a connection that is served.
@@ -102,40 +138,72 @@ impl Activity {
         self.state().gave_way
     }
 
-    /// Resolves when there was no call for `first` from the start, or none for `idle` since the last one was over, or when it
-    /// has to give way.
-    pub(crate) async fn lapsed(&self, first: Duration, idle: Duration) -> Lapse {
+    /// Resolves when it has to be closed.
+    pub(crate) async fn lapsed(&self, patience: Patience) -> Lapse {
         loop {
-            let now = Instant::now();
-            let (lapse, after, since) = {
-                let state = self.state();
-                if state.gave_way {
-                    return Lapse::GaveWay;
-                }
-                let since = state.quiet_since.filter(|_| state.calls == 0);
-                let (lapse, after) =
-                    if state.used { (Lapse::Idle, idle) } else { (Lapse::NoCall, first) };
-                (lapse, after, since)
+            let next = match self.state().next(Instant::now(), patience) {
+                Ok(lapse) => return lapse,
+                Err(next) => next,
             };
-            let until = since.unwrap_or(now) + after;
-            if until <= now {
-                return lapse;
-            }
             tokio::select! {
                 () = self.0.told.notified() => {}
-                () = sleep_until(until) => {}
+                () = sleep_until(next) => {}
             }
         }
     }
 }
 
-/// One call, from its headers to the end of its answer.
+impl State {
+    /// Why it has to be closed, or when to look again.
+    fn next(&self, now: Instant, patience: Patience) -> Result<Lapse, Instant> {
+        if self.gave_way {
+            return Ok(Lapse::GaveWay);
+        }
+        let (lapse, after) = match (self.calls, self.used) {
+            // Whatever is handed over from now on is not late before that.
+            (1.., _) => (Lapse::Unread, patience.unread),
+            (0, false) => (Lapse::NoCall, patience.first),
+            (0, true) => (Lapse::Idle, patience.idle),
+        };
+        let quiet_since = self.quiet_since.filter(|_| self.calls == 0);
+        let unread = self.unread.values().map(|unread| unread.since + patience.unread).min();
+        let (lapse, at) = match unread {
+            Some(at) => (Lapse::Unread, at),
+            None => (lapse, quiet_since.unwrap_or(now) + after),
+        };
+        if at <= now { Ok(lapse) } else { Err(at) }
+    }
+}
+
+/// One call, from its headers until the last byte of its answer is on the wire.
 #[derive(Debug)]
-pub(crate) struct Call(Activity);
+pub(crate) struct Call {
+    activity: Activity,
+    id: u64,
+}
+
+impl Call {
+    /// A piece of its answer waits for its reader.
+    pub(crate) fn handed_over(&self) {
+        let unread = Unread { pieces: 0, since: Instant::now() };
+        self.activity.state().unread.entry(self.id).or_insert(unread).pieces += 1;
+    }
+
+    /// One of them is on the wire.
+    pub(crate) fn taken(&self) {
+        let mut state = self.activity.state();
+        let Some(unread) = state.unread.get_mut(&self.id) else { return };
+        unread.pieces = unread.pieces.saturating_sub(1);
+        unread.since = Instant::now();
+        if unread.pieces == 0 {
+            state.unread.remove(&self.id);
+        }
+    }
+}
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.activity.state();
         state.calls = state.calls.saturating_sub(1);
         state.quiet_since = Some(Instant::now());
     }

@@ -33,6 +33,10 @@ pub const DEFAULT_FIRST_CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// costs them a handshake; a stream is a call that lasts.
 pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Time for a reader to take the next 64 KiB of an answer or a stream; then its connection is closed. Three times as long as
+/// a node allows before it ends a stream, so that a slow line has the time to hear why.
+pub const DEFAULT_UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Time for a call that crosses the word that its idle connection is being closed.
 pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
@@ -75,6 +79,8 @@ pub struct ServerConfig {
     pub first_call_timeout: Duration,
     /// See [`DEFAULT_IDLE_TIMEOUT`].
     pub idle_timeout: Duration,
+    /// See [`DEFAULT_UNREAD_TIMEOUT`].
+    pub unread_timeout: Duration,
     /// See [`DEFAULT_DRAIN`].
     pub drain: Duration,
     /// See [`DEFAULT_RETRY_AFTER`].
@@ -95,6 +101,7 @@ impl ServerConfig {
             keepalive_timeout: DEFAULT_KEEPALIVE_TIMEOUT,
             first_call_timeout: DEFAULT_FIRST_CALL_TIMEOUT,
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
+            unread_timeout: DEFAULT_UNREAD_TIMEOUT,
             drain: DEFAULT_DRAIN,
             retry_after: DEFAULT_RETRY_AFTER,
         }

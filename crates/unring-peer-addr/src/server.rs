@@ -18,7 +18,7 @@ use tonic::service::Routes;
 use tonic::transport::server::Connected;
 use tonic_reflection::server::Builder as Reflection;
 
-use crate::activity::Lapse;
+use crate::activity::{Lapse, Patience};
 use crate::config::{
     CLOSE_GRACE, CONNECTION_WINDOW_BYTES, MAX_HEADER_LIST_BYTES, SEND_BUFFER_BYTES,
     STREAM_WINDOW_BYTES,
@@ -153,8 +153,7 @@ async fn connection<IO>(
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (remote, activity) = (gate.info.remote, gate.activity.clone());
-    let config = &gate.shared.config;
-    let (first, idle) = (config.first_call_timeout, config.idle_timeout);
+    let patience = Patience::from(&gate.shared.config);
     activity.start();
     let mut connection =
         pin!(http.serve_connection(TokioIo::new(io), TowerToHyperService::new(gate)));
@@ -166,16 +165,18 @@ async fn connection<IO>(
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-        lapse = activity.lapsed(first, idle) => {
+        lapse = activity.lapsed(patience) => {
             tracing::debug!(%remote, ?lapse, "closing a connection");
             activity.count(lapse);
-            if lapse == Lapse::GaveWay {
+            // Who does not read would not read that either.
+            if matches!(lapse, Lapse::GaveWay | Lapse::Unread) {
                 return;
             }
+            let grace = Patience { first: CLOSE_GRACE, idle: CLOSE_GRACE, ..patience };
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection => ended,
-                _ = activity.lapsed(CLOSE_GRACE, CLOSE_GRACE) => return,
+                _ = activity.lapsed(grace) => return,
             }
         }
     };

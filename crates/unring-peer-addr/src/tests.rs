@@ -4,5 +4,6 @@ mod conversions;
 mod idle;
 mod limits;
 mod plaintext;
+mod readers;
 pub(crate) mod support;
 mod upstreams;

@@ -21,6 +21,7 @@ pub struct AcceptCounters {
     without_call: AtomicU64,
     idle: AtomicU64,
     gave_way: AtomicU64,
+    unread: AtomicU64,
 }
 
 /// The counts at one moment, since the process started.
@@ -52,6 +53,8 @@ pub struct AcceptCounts {
     pub idle: u64,
     /// Connections closed because they made no call for a while and another needed the place.
     pub gave_way: u64,
+    /// Connections closed because the answer to a call was not read.
+    pub unread: u64,
 }
 
 impl AcceptCounters {
@@ -72,6 +75,7 @@ impl AcceptCounters {
             without_call: self.without_call.load(Relaxed),
             idle: self.idle.load(Relaxed),
             gave_way: self.gave_way.load(Relaxed),
+            unread: self.unread.load(Relaxed),
         }
     }
 
@@ -113,6 +117,7 @@ impl AcceptCounters {
         match lapse {
             Lapse::NoCall => self.without_call.fetch_add(1, Relaxed),
             Lapse::GaveWay => self.gave_way.fetch_add(1, Relaxed),
+            Lapse::Unread => self.unread.fetch_add(1, Relaxed),
             Lapse::Idle => self.idle.fetch_add(1, Relaxed),
         };
     }
