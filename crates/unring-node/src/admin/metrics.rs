@@ -147,6 +147,24 @@ impl Snapshot {
                     "Inbound TLS handshakes that failed",
                     accepted.handshake_failed,
                 ),
+                (
+                    "grpc_connections_refused",
+                    "Inbound gRPC connections closed at once because no place was left",
+                    accepted.connections_full
+                        + accepted.ip_full
+                        + accepted.handshakes_full
+                        + accepted.handshakes_ip_full,
+                ),
+                (
+                    "grpc_connections_unused",
+                    "Inbound gRPC connections closed because nothing was called on them",
+                    accepted.without_call + accepted.idle + accepted.gave_way,
+                ),
+                (
+                    "grpc_connections_unread",
+                    "Inbound gRPC connections closed because answers were not read",
+                    accepted.unread,
+                ),
                 ("libp2p_dials", "Dials to known peers", network.dials),
                 ("libp2p_dials_failed", "Dials that failed", network.dial_failures),
                 (
