@@ -33,6 +33,15 @@ pub enum IdentityError {
         /// Why.
         source: io::Error,
     },
+    /// There is a file and nothing in it.
+    #[error(
+        "the identity {} is empty (0 bytes), as a full disk or a broken copy leaves it: restore it from a backup, or delete it to get a new identity, under which other nodes see a new peer",
+        file.display()
+    )]
+    Empty {
+        /// The file.
+        file: PathBuf,
+    },
     /// The file is no key.
     #[error(
         "the identity {} is damaged ({bytes} bytes): restore it from a backup, or move it away to get a new identity, under which other nodes see a new peer",
@@ -68,6 +77,7 @@ pub fn load_or_create(data_dir: &Path) -> Result<Identity, IdentityError> {
         .map_err(|source| IdentityError::DataDir { dir: data_dir.to_path_buf(), source })?;
     let file = data_dir.join(FILE);
     match read(&file) {
+        Ok(bytes) if bytes.is_empty() => Err(IdentityError::Empty { file }),
         Ok(bytes) => {
             let size = bytes.len();
             if fs::metadata(&file).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0) {
@@ -143,10 +153,12 @@ mod tests {
         for kept in [0, 1, whole.len() - 1] {
             fs::write(&file, &whole[..kept]).unwrap();
             let error = load_or_create(dir.path()).unwrap_err();
-            assert!(
-                matches!(error, IdentityError::Damaged { bytes, .. } if bytes == kept),
-                "{error}"
-            );
+            let named = match error {
+                IdentityError::Empty { .. } => kept == 0,
+                IdentityError::Damaged { bytes, .. } => bytes == kept,
+                _ => false,
+            };
+            assert!(named, "{error}");
             assert!(error.to_string().contains(FILE));
             assert_eq!(fs::read(&file).unwrap(), &whole[..kept]);
         }

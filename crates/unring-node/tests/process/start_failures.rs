@@ -56,7 +56,11 @@ fn a_damaged_identity_is_named_and_kept() {
     let whole = fs::read(&identity).unwrap();
     let mut flipped = whole.clone();
     flipped[10] ^= 1;
-    for damaged in [&whole[..0], &whole[..whole.len() / 2], &flipped, b"not a key"] {
+    fs::write(&identity, "").unwrap();
+    run(&mut setup.serve("", ""))
+        .refused(1, &["the identity", "identity.key", "is empty (0 bytes)", "backup", "delete it"]);
+    assert_eq!(fs::read(&identity).unwrap(), b"", "it is left as it was");
+    for damaged in [&whole[..whole.len() / 2], &flipped, b"not a key"] {
         fs::write(&identity, damaged).unwrap();
         let size = format!("{} bytes", damaged.len());
         run(&mut setup.serve("", ""))
