@@ -32,7 +32,7 @@ pub(super) async fn topology(State(parts): State<Arc<Parts>>, query: RawQuery) -
 fn format(query: Option<&str>) -> Option<Format> {
     match query {
         None | Some("") => Some(Format::Text),
-        Some(query) => query.strip_prefix("format=")?.parse().ok(),
+        Some(query) => query.strip_prefix("format=")?.to_ascii_lowercase().parse().ok(),
     }
 }
 
@@ -44,7 +44,9 @@ mod tests {
     fn one_format_is_asked_for_or_none() {
         assert_eq!(format(None), Some(Format::Text));
         assert_eq!(format(Some("")), Some(Format::Text));
-        assert_eq!(format(Some("format=json")), Some(Format::Json));
+        for query in ["format=json", "format=JSON", "format=Json"] {
+            assert_eq!(format(Some(query)), Some(Format::Json), "{query}");
+        }
         for query in ["format=", "format=svg", "json", "format=dot&format=text", "x=1&format=dot"] {
             assert_eq!(format(Some(query)), None, "{query}");
         }
