@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use dev_cluster::cluster::{Setup, ready_deadline};
-use dev_cluster::plan::Plan;
+use dev_cluster::plan::{MAX_TRIGGERS, Plan};
 use dev_cluster::topology::{MAX_NODES, Shape, Topology};
 use dev_cluster::{baseline, error_chain};
 
@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// How long to watch once all are ready, such as 15s or 2min [default: until Ctrl-C]
     #[arg(long = "for", value_name = "DUR", value_parser = humantime::parse_duration)]
     watch_for: Option<Duration>,
-    /// How many requests to send at the beginning, and again at the end, to one node after the other
+    /// How many requests to send at the beginning, and again at the end, to one node after the other; at most 1000
     #[arg(long, default_value_t = 3)]
     triggers: usize,
     /// What `random` is made from
@@ -73,6 +73,9 @@ impl Args {
     /// What is wrong with an argument, for people.
     pub(crate) fn plan(&self) -> Result<Plan, String> {
         let topology = self.topology()?;
+        if self.triggers > MAX_TRIGGERS {
+            return Err(format!("--triggers {}: expected at most {MAX_TRIGGERS}", self.triggers));
+        }
         if !self.unring.is_file() {
             return Err(format!("--unring {}: no such file", self.unring.display()));
         }
@@ -162,6 +165,7 @@ mod tests {
         };
         check(&["--nodes", "0"], "--nodes 0: expected 1 to 200");
         check(&["--nodes", "201"], "--nodes 201: expected 1 to 200");
+        check(&["--triggers", "1001"], "--triggers 1001: expected at most 1000");
         check(&["--for", "soon"], "--for <DUR>");
         check(&["--topology", "torus"], "expected ring, line, star");
         check(&["--topology", "no-such.toml"], "--topology no-such.toml: No such file");

@@ -11,6 +11,10 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How soon a stop is noticed.
 pub(crate) const STOP_POLL: Duration = Duration::from_millis(50);
 
+/// The most triggers at the beginning, and again at the end. Each is waited for and kept for the report: a second of work
+/// of a small cluster.
+pub const MAX_TRIGGERS: usize = 1000;
+
 /// The last triggers are sent so long before the end, or a quarter of a short run.
 const LAST_TRIGGERS: Duration = Duration::from_secs(2);
 
