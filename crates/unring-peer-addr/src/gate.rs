@@ -144,7 +144,9 @@ impl Service<Request<Incoming>> for Gate {
             };
             drop(permit);
             let response = match message {
-                Some(field) if is_too_long(response.headers()) => too_long(field).into_http(),
+                Some(field) if says_too_long(response.headers()) => {
+                    too_long(field, MAX_REQUEST_BYTES).into_http()
+                }
                 _ => response,
             };
             Ok(if lasting { response.map(|body| answer_of(call, body)) } else { response })
@@ -197,14 +199,19 @@ fn parse_timeout(text: &str) -> Option<Duration> {
     })
 }
 
-fn too_long(field: &'static str) -> Status {
-    Refusal::Message(InvalidMessage::MessageTooLong { field, max: MAX_REQUEST_BYTES }).into()
+pub(crate) fn too_long(field: &'static str, max: usize) -> Status {
+    Refusal::Message(InvalidMessage::MessageTooLong { field, max }).into()
 }
 
-/// Whether this is the refusal of a message for the length that it says it has, which is made below us, without our reasons.
-fn is_too_long(headers: &HeaderMap) -> bool {
+/// Whether this is the refusal of a message for the length that it says it has: it is made below us, where nobody knows of
+/// our reasons, so that it comes without details.
+pub(crate) fn is_too_long(code: Code, without_details: bool) -> bool {
+    code == Code::OutOfRange && without_details
+}
+
+fn says_too_long(headers: &HeaderMap) -> bool {
     let code = headers.get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
-    code == Some(Code::OutOfRange) && !headers.contains_key("grpc-status-details-bin")
+    code.is_some_and(|code| is_too_long(code, !headers.contains_key("grpc-status-details-bin")))
 }
 
 /// The body of a call that is no stream, which is not read beyond [`MAX_REQUEST_BYTES`].
@@ -212,7 +219,11 @@ fn bounded(body: Incoming, message: Option<&'static str>) -> Body {
     let Some(field) = message else { return Body::new(body) };
     let body = Limited::new(body, MAX_REQUEST_BYTES + GRPC_PREFIX_BYTES);
     Body::new(body.map_err(move |error| {
-        if error.is::<LengthLimitError>() { too_long(field).into() } else { error }
+        if error.is::<LengthLimitError>() {
+            too_long(field, MAX_REQUEST_BYTES).into()
+        } else {
+            error
+        }
     }))
 }
 

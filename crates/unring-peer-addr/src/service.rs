@@ -8,13 +8,13 @@ use std::vec;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tokio::time::{Sleep, timeout};
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::convert::{
     answer_to_wire, batch_to_wire, open_from_wire, request_from_wire, topology_to_wire,
     update_from_wire,
 };
-use crate::gate::{CallContext, Shared};
+use crate::gate::{CallContext, Shared, is_too_long, too_long};
 use crate::limits::MAX_MESSAGE_BYTES;
 use crate::pb::peer_addr_service_server::PeerAddrService;
 use crate::{Handler, InvalidMessage, Refusal, WatchBatch, WatchUpdate, pb};
@@ -109,13 +109,10 @@ async fn within<T>(
     answer.unwrap_or(Err(Refusal::DeadlineExceeded { budget }))
 }
 
-/// The status of a message on a stream that could not be read. The one for a message that is too long comes from below,
-/// where nobody knows of our reasons.
+/// The status of a message on a stream that could not be read.
 fn unreadable(status: Status) -> Status {
-    let too_long = status.code() == Code::OutOfRange && status.details().is_empty();
-    let (field, max) = ("WatchPeersRequest", MAX_MESSAGE_BYTES);
-    if too_long {
-        Refusal::Message(InvalidMessage::MessageTooLong { field, max }).into()
+    if is_too_long(status.code(), status.details().is_empty()) {
+        too_long("WatchPeersRequest", MAX_MESSAGE_BYTES)
     } else {
         status
     }
