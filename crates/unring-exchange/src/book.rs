@@ -9,7 +9,9 @@ use thiserror::Error;
 use unring_peer::{PeerId, SignedRecord, UnixMillis, UnverifiedRecord};
 
 use crate::config::MAX_CLOCK_SKEW;
+use crate::engine::Now;
 use crate::graves::Graves;
+use crate::renewal::may_wait;
 use crate::stream::StreamId;
 
 /// Who brought a record: charged for it, and not sent it back. Nobody brought our own.
@@ -58,6 +60,8 @@ struct Entry {
     version: u64,
     /// When it came, on the engine's monotonic clock.
     since: Duration,
+    /// How long it may wait to be passed on; zero unless it is a renewal.
+    may_wait: Duration,
     /// Where on its shelf the record is.
     place: usize,
 }
@@ -69,6 +73,8 @@ pub(crate) struct Change<'a> {
     pub(crate) introducer: Introducer,
     pub(crate) version: u64,
     pub(crate) since: Duration,
+    /// How long it may wait to be passed on.
+    pub(crate) may_wait: Duration,
 }
 
 /// Who is charged for hearsay. All anonymous callers together are one.
@@ -176,10 +182,18 @@ impl Book {
         Ok(())
     }
 
-    /// Keeps a record that [`judge`](Self::judge) wanted and that there is [room for](Self::room_for).
-    pub(crate) fn insert(&mut self, now: Duration, record: SignedRecord, introducer: Introducer) {
+    /// Keeps a record that [`judge`](Self::judge) wanted and that there is [room for](Self::room_for), and says how long it
+    /// may wait to be passed on.
+    pub(crate) fn insert(
+        &mut self,
+        now: Now,
+        record: SignedRecord,
+        introducer: Introducer,
+    ) -> Duration {
         let peer = record.record().peer_id;
         let before = self.remove(&peer);
+        let known = before.as_ref().map(|before| before.record.record());
+        let may_wait = may_wait(known, record.record(), now.unix);
         self.graves.open(&peer);
         let charged = match before {
             _ if introducer.peer == Some(peer) => None,
@@ -203,8 +217,10 @@ impl Book {
         let shelf = self.shelves.of(joined_to);
         let place = shelf.len();
         shelf.push(record.clone());
-        let entry = Entry { record, introducer, charged, version, since: now, place };
+        let since = now.mono;
+        let entry = Entry { record, introducer, charged, version, since, may_wait, place };
         self.entries.insert(peer, entry);
+        may_wait
     }
 
     /// Takes out every record whose time is over. An older one does not come back for as long as it could be valid.
@@ -353,9 +369,9 @@ impl Book {
     pub(crate) fn changes_since(&self, version: u64) -> impl Iterator<Item = Change<'_>> {
         let changed = self.by_version.range(version.saturating_add(1)..);
         changed.filter_map(|(version, peer)| {
-            let Entry { record, introducer, since, .. } = self.entries.get(peer)?;
-            let (introducer, version, since) = (*introducer, *version, *since);
-            Some(Change { record, introducer, version, since })
+            let Entry { record, introducer, since, may_wait, .. } = self.entries.get(peer)?;
+            let (introducer, version) = (*introducer, *version);
+            Some(Change { record, introducer, version, since: *since, may_wait: *may_wait })
         })
     }
 

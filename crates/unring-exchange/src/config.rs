@@ -67,6 +67,17 @@ pub const STABLE_STREAM: Duration = Duration::from_secs(30);
 /// it, and in a ring it always does.
 pub const UPSTREAM_HOLD: Duration = Duration::from_millis(200);
 
+/// The part of its ttl that a renewal has to get everywhere: a third. It is signed at a third of the ttl of the one before,
+/// which therefore has another third left when it arrives, 10 minutes of the default: twice [`MAX_CLOCK_SKEW`].
+pub const RENEWAL_TRAVEL: u32 = 3;
+
+/// The part of the time it has left that a renewal may wait at one hop, to go together with others: a fortieth, which of
+/// the default ttl is [`HEARTBEAT_INTERVAL`] at first, and half of that after 26 hops.
+pub const RENEWAL_HOP_SHARE: u32 = 40;
+
+/// The least time from one heartbeat to an upstream to the next, where it is shortened so that both ends take turns.
+pub const SHORTEST_BEAT: Duration = Duration::from_secs(12);
+
 /// At most one recursive request of our own in this time, at start and when our joins change.
 pub const RECURSIVE_INTERVAL: Duration = Duration::from_secs(60);
 

@@ -33,6 +33,7 @@ mod engine;
 mod graves;
 mod looks;
 mod message;
+mod renewal;
 mod stream;
 mod trace;
 mod upstream;

@@ -8,8 +8,8 @@ use unring_peer::{PeerId, SignedRecord, UnverifiedRecord};
 use crate::batch::Batch;
 use crate::book::{Book, Change, Introducer};
 use crate::config::{
-    HEARTBEAT_INTERVAL, MAX_PUSH_BYTES, MAX_PUSH_RECORDS, SLOW_CONSUMER_AFTER, STREAM_TIMEOUT,
-    UPSTREAM_HOLD,
+    HEARTBEAT_INTERVAL, MAX_PUSH_BYTES, MAX_PUSH_RECORDS, SHORTEST_BEAT, SLOW_CONSUMER_AFTER,
+    STREAM_TIMEOUT, UPSTREAM_HOLD,
 };
 use crate::upstream::{Resume, UpstreamId};
 
@@ -213,9 +213,9 @@ impl Stream {
         if self.side == Side::Serving { Duration::ZERO } else { UPSTREAM_HOLD }
     }
 
-    /// There is news. A flush that is due earlier stays.
-    pub(crate) fn schedule(&mut self, now: Duration) {
-        self.schedule_at(now + self.hold());
+    /// There is news, which may wait for so long. A flush that is due earlier stays.
+    pub(crate) fn schedule(&mut self, now: Duration, may_wait: Duration) {
+        self.schedule_at(now + self.hold().max(may_wait));
     }
 
     /// There is no room for what it has to say, nor for a heartbeat.
@@ -237,9 +237,17 @@ impl Stream {
         Some(self.unread.map_or(due, |unread| due.max(unread.since + SLOW_CONSUMER_AFTER)))
     }
 
-    /// When the other end is told that we are there, if there is nothing else to say.
+    /// When the other end is told that we are there, if there is nothing else to say; and of the renewals that wait for it.
+    ///
+    /// Whoever watches does so half an interval after its upstream did: if both spoke at once, each would tell the other
+    /// what the other is telling it.
     fn beat_at(&self) -> Duration {
-        self.last_sent + HEARTBEAT_INTERVAL
+        let latest = self.last_sent + HEARTBEAT_INTERVAL;
+        if self.side == Side::Serving || self.last_heard <= self.last_sent {
+            return latest;
+        }
+        let in_turn = self.last_heard + HEARTBEAT_INTERVAL / 2;
+        in_turn.clamp(self.last_sent + SHORTEST_BEAT, latest)
     }
 
     /// The batch that nobody has taken yet.
@@ -284,13 +292,21 @@ impl Stream {
                 changes.peek().is_none_or(|change| own.version < change.version)
             });
             let change = if own_first { own.take() } else { changes.next() };
-            let Some(Change { record, introducer, version, since }) = change else {
+            let Some(change) = change else {
                 self.sent_version = self.sent_version.max(book.version());
                 break;
             };
+            let Change { record, introducer, version, since, may_wait } = change;
             if since + hold > now {
-                // So is everything after it.
-                self.schedule_at(since + hold);
+                // So is everything after it. What comes after one that may not wait is due later.
+                let mut due = since + hold.max(may_wait);
+                let mut hurried = may_wait <= hold;
+                while !hurried && let Some(change) = changes.next() {
+                    due = due.min(change.since + hold.max(change.may_wait));
+                    hurried = change.may_wait <= hold;
+                }
+                let own = own.map(|own| own.since + hold.max(own.may_wait));
+                self.flush_at = Some(own.map_or(due, |own| own.min(due)));
                 break;
             }
             let (peer, seq) = (record.record().peer_id, record.record().seq);

@@ -12,6 +12,7 @@ use crate::config::{
     CLONE_PAUSE, CLONE_WINDOW, MAX_CLOCK_SKEW, MAX_PERSIST_WAIT, MIN_SIGN_INTERVAL, SEQ_RESERVE,
 };
 use crate::engine::{Engine, Now};
+use crate::renewal::may_wait;
 use crate::verifier::Verifier;
 
 /// Our own record and what it is made of.
@@ -26,6 +27,8 @@ pub(crate) struct Own {
     signed_at: Duration,
     /// When `record` went out.
     shown_at: Duration,
+    /// How long `record` may wait to be passed on.
+    may_wait: Duration,
     /// The version of the book with which `record` went out.
     version: u64,
     seq: u64,
@@ -50,6 +53,7 @@ impl Own {
             held_until: Duration::ZERO,
             signed_at: Duration::ZERO,
             shown_at: Duration::ZERO,
+            may_wait: Duration::ZERO,
             version: 0,
             seq,
             reserved: seq,
@@ -65,8 +69,9 @@ impl Own {
 
     /// The record that others may see, as a change among those of the book.
     pub(crate) fn news(&self) -> Option<Change<'_>> {
-        let (introducer, version) = (Introducer::default(), self.version);
-        let change = |record| Change { record, introducer, version, since: self.shown_at };
+        let &Self { version, shown_at: since, may_wait, .. } = self;
+        let introducer = Introducer::default();
+        let change = |record| Change { record, introducer, version, since, may_wait };
         self.record.as_ref().map(change)
     }
 
@@ -228,11 +233,14 @@ impl<V: Verifier> Engine<V> {
 
     fn show_own(&mut self, now: Now) {
         let Some(record) = self.own.held.take() else { return };
+        let before = self.own.record.as_ref().map(SignedRecord::record);
+        let may_wait = may_wait(before, record.record(), now.unix);
         self.own.record = Some(record);
         self.own.shown_at = now.mono;
+        self.own.may_wait = may_wait;
         self.own.version = self.book.next_version();
         for stream in self.streams.values_mut() {
-            stream.schedule(now.mono);
+            stream.schedule(now.mono, may_wait);
         }
     }
 

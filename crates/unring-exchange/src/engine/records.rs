@@ -60,12 +60,12 @@ impl<V: Verifier> Engine<V> {
     /// Puts a record into the book that is wanted there, and tells everybody who is concerned.
     pub(crate) fn keep(&mut self, now: Now, record: SignedRecord, introducer: Introducer) {
         let peer = record.record().peer_id;
-        self.book.insert(now.mono, record.clone(), introducer);
+        let may_wait = self.book.insert(now, record.clone(), introducer);
         self.book_changed = true;
         self.set_detector_joins(now, peer, &record.record().name, &record.record().joins);
         for (id, stream) in &mut self.streams {
             if Some(*id) != introducer.stream {
-                stream.schedule(now.mono);
+                stream.schedule(now.mono, may_wait);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Streams of records, both ways: how they open and end, and what comes on them.
 
+use std::time::Duration;
+
 use thiserror::Error;
 use unring_peer::{PeerId, UnverifiedRecord};
 
@@ -58,7 +60,7 @@ impl<V: Verifier> Engine<V> {
         }
         let id = StreamId(self.next_id());
         let mut stream = Stream::new(now.mono, Side::Serving, caller, 0);
-        stream.schedule(now.mono);
+        stream.schedule(now.mono, Duration::ZERO);
         if let Some(Position { version, .. }) = resume.filter(|resume| resume.epoch == self.epoch) {
             let all = !self.book.can_resume_after(version);
             stream.resume(version, all);
@@ -128,7 +130,7 @@ impl<V: Verifier> Engine<V> {
         stream.has_heard(batch.position.version);
         if batch.snapshot_complete {
             stream.has_heard_all();
-            stream.schedule(now.mono);
+            stream.schedule(now.mono, Duration::ZERO);
         }
     }
 

@@ -11,6 +11,7 @@ use unring_peer::{Identity, PeerId, SignedRecord, UnixMillis, limits};
 use super::support::*;
 use crate::book::{Book, Introducer, Judgement, KeptOut};
 use crate::config::MAX_CLOCK_SKEW;
+use crate::engine::Now;
 
 const NODES: usize = 4;
 const VERSIONS: usize = 5;
@@ -54,7 +55,8 @@ fn offer(
     let judgement = book.judge(now, &unverified(record))?;
     if judgement == Judgement::Wanted {
         book.room_for(&record.record().peer_id, introducer, share)?;
-        book.insert(seconds(0), record.clone(), introducer);
+        let now = Now { mono: seconds(0), unix: now };
+        book.insert(now, record.clone(), introducer);
     }
     Ok(judgement)
 }

@@ -7,6 +7,7 @@ mod heartbeats;
 mod looks;
 mod own_record;
 mod records;
+mod renewals;
 mod restore;
 mod resume;
 mod rings;
