@@ -39,10 +39,13 @@ pub(crate) fn make_room<K: Hash + Eq, V, S: BuildHasher + Clone>(map: &DashMap<K
         let (entries, room) = (table.len(), table.capacity() - table.len());
         let would_do = table.buckets() / 8 * 7;
         if room < entries && 2 * entries <= would_do {
+            // Into a new table at once: to shrink the old one and let it grow again would hash each entry twice.
+            let crowded = std::mem::take(&mut *table);
             let hash = |entry: &(K, dashmap::SharedValue<V>)| map.hasher().hash_one(&entry.0);
-            // To half the size and back: the only ways to have it built anew are to shrink and to grow.
-            table.shrink_to(entries, hash);
-            table.reserve(entries, hash);
+            table.reserve(would_do, hash);
+            for entry in crowded {
+                table.insert(hash(&entry), entry, hash);
+            }
         }
     }
 }
