@@ -1,9 +1,18 @@
 //! What one introducer has alive, by generation, so that a whole generation is written off without visiting its entries.
 
 use crate::generation::Generation;
+use crate::sync::{Arc, Mutex, MutexGuard};
+
+/// An account as the store and the handles of its introducer share it. Its lock is the last that is taken.
+pub(crate) type SharedAccount = Arc<Mutex<Account>>;
+
+/// Nothing that can panic runs under this lock, so a poisoned one is as good.
+pub(crate) fn lock(account: &SharedAccount) -> MutexGuard<'_, Account> {
+    account.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
 
 /// Counts of one introducer as of the generation that starts at `start`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Account {
     start: u64,
     current: usize,
@@ -12,7 +21,7 @@ pub(crate) struct Account {
 
 impl Account {
     pub(crate) fn new(generation: Generation) -> Self {
-        Self { start: generation.start, current: 0, previous: 0 }
+        Self { start: generation.start, ..Self::default() }
     }
 
     /// Writes off what has expired. A generation older than the account's own changes nothing.

@@ -5,6 +5,7 @@ mod account;
 mod config;
 mod flight;
 mod generation;
+mod introducer;
 mod occupancy;
 mod outcome;
 mod single_flight;
@@ -15,6 +16,7 @@ mod tests;
 mod timestamp;
 
 pub use config::{Config, MAX_CAPACITY};
+pub use introducer::Introducer;
 pub use outcome::{Outcome, Standing};
 pub use single_flight::{FlightLimits, FlightRefused, SingleFlight};
 pub use store::DedupStore;

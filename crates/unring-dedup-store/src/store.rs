@@ -4,7 +4,8 @@
 //! happen under one shard lock and a rotation cannot come between them; with a map per generation, either a guard on one
 //! would be held while the other is locked, or two threads could each find the key absent.
 //!
-//! Lock order: a shard of `seen`, then a shard of `accounts`, never the other way round; purging holds one at a time.
+//! Lock order: a shard of `seen`, then a shard of `accounts`, then an account; never the other way round. Purging holds one
+//! shard at a time.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -13,16 +14,20 @@ use std::num::NonZeroUsize;
 
 use std::time::Duration;
 
-use crate::account::Account;
+use crate::account::{Account, SharedAccount, lock};
 use crate::config::{Config, MAX_CAPACITY};
 use crate::generation::{Generation, Stamp, nanos};
+use crate::introducer::Introducer;
 use crate::occupancy::{Gone, Limits, NoRoom, Occupancy};
 use crate::outcome::{Outcome, Standing};
-use crate::sync::{self, AtomicU64, DashMap, Entry, Ordering};
+use crate::sync::{self, Arc, AtomicU64, DashMap, Entry, Mutex, Ordering};
 use crate::timestamp::Timestamp;
 
 /// Places that a purge gives back at a time: a thread that finds the store full meanwhile is refused for want of at most these.
 const PURGE_BATCH: u32 = 64;
+
+/// What an account takes beside its slot in the table: its counts, a lock, and the two counts of its owners.
+pub(crate) const ACCOUNT_BYTES: usize = size_of::<Mutex<Account>>() + 2 * size_of::<usize>();
 
 /// The exact set of the keys seen in the last `T..2T`. See the [crate] for what it promises.
 ///
@@ -35,7 +40,7 @@ const PURGE_BATCH: u32 = 64;
 /// generation stays); a leap forwards that is taken back keeps what is entered meanwhile until the clock is there again.
 pub struct DedupStore<K, I, C = Duration, S = RandomState> {
     seen: DashMap<K, Stamp, S>,
-    accounts: DashMap<I, Account, S>,
+    accounts: DashMap<I, SharedAccount, S>,
     /// Where the caller's clock counts from here.
     epoch: C,
     occupancy: Occupancy,
@@ -98,6 +103,68 @@ impl<K: Hash + Eq, I: Hash + Eq, C: Timestamp, S: BuildHasher + Clone> DedupStor
         standing: Standing,
         now: C,
     ) -> Outcome<C> {
+        self.enter(key, standing, now, |replaced, generation| {
+            match self.accounts.entry(introducer) {
+                Entry::Occupied(entry) => {
+                    self.charge(entry.get(), standing, replaced, generation)?;
+                }
+                Entry::Vacant(entry) => {
+                    // Before the account exists, so that callers refused at the cap leave nothing behind.
+                    self.occupancy.take(standing, replaced, self.limits).map_err(full)?;
+                    let mut account = Account::new(generation);
+                    account.charge(generation);
+                    entry.insert(Arc::new(Mutex::new(account)));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Opens the account of `introducer` once for many calls. See [`Introducer`].
+    pub fn introducer(self: &Arc<Self>, introducer: I) -> Introducer<K, I, C, S>
+    where
+        I: Clone,
+    {
+        let account = match self.accounts.entry(introducer.clone()) {
+            Entry::Occupied(entry) => Arc::clone(entry.get()),
+            Entry::Vacant(entry) => {
+                let account = Arc::new(Mutex::new(Account::new(self.generation())));
+                entry.insert(Arc::clone(&account));
+                account
+            }
+        };
+        Introducer::new(Arc::clone(self), introducer, account)
+    }
+
+    /// As [`check_and_insert`](Self::check_and_insert), with an account that is open already.
+    pub(crate) fn check_and_insert_for(
+        &self,
+        key: K,
+        account: &SharedAccount,
+        standing: Standing,
+        now: C,
+    ) -> Outcome<C> {
+        self.enter(key, standing, now, |replaced, generation| {
+            self.charge(account, standing, replaced, generation)
+        })
+    }
+
+    /// Gives `account` up, and forgets it if nobody else has it open and it holds nothing.
+    pub(crate) fn close(&self, introducer: &I, account: SharedAccount) {
+        // First, so that of two that close at once the later one finds that it is the last.
+        drop(account);
+        let generation = self.generation();
+        self.accounts.remove_if(introducer, |_, account| is_idle(account, generation));
+    }
+
+    /// Says whether `key` was seen, and enters it if it was not and `charge` finds room. `charge` is told whose place is taken over.
+    fn enter(
+        &self,
+        key: K,
+        standing: Standing,
+        now: C,
+        charge: impl FnOnce(Option<Standing>, Generation) -> Result<(), Outcome<C>>,
+    ) -> Outcome<C> {
         let now = nanos(now, self.epoch);
         let (generation, _) = self.generation_at(now);
         let stamp = Stamp::new(now.max(generation.start), standing);
@@ -108,16 +175,14 @@ impl<K: Hash + Eq, I: Hash + Eq, C: Timestamp, S: BuildHasher + Clone> DedupStor
                 if generation.remembers(old) {
                     return Outcome::Duplicate { first_seen: self.epoch.plus_nanos(old.nanos()) };
                 }
-                if let Err(refusal) =
-                    self.charge(introducer, standing, Some(old.standing()), generation)
-                {
+                if let Err(refusal) = charge(Some(old.standing()), generation) {
                     return refusal;
                 }
                 entry.insert(stamp);
                 self.evicted.fetch_add(1, Ordering::Relaxed);
             }
             Entry::Vacant(entry) => {
-                if let Err(refusal) = self.charge(introducer, standing, None, generation) {
+                if let Err(refusal) = charge(None, generation) {
                     return refusal;
                 }
                 entry.insert(stamp);
@@ -129,32 +194,19 @@ impl<K: Hash + Eq, I: Hash + Eq, C: Timestamp, S: BuildHasher + Clone> DedupStor
     /// Takes a place for one entry and charges its introducer, or does neither.
     fn charge(
         &self,
-        introducer: I,
+        account: &SharedAccount,
         standing: Standing,
         replaced: Option<Standing>,
         generation: Generation,
     ) -> Result<(), Outcome<C>> {
-        match self.accounts.entry(introducer) {
-            Entry::Occupied(mut entry) => {
-                let account = entry.get_mut();
-                account.advance(generation);
-                if account.held() >= self.per_introducer.get() {
-                    return Err(Outcome::IntroducerFull {
-                        held: account.held(),
-                        limit: self.per_introducer.get(),
-                    });
-                }
-                self.occupancy.take(standing, replaced, self.limits).map_err(full)?;
-                account.charge(generation);
-            }
-            Entry::Vacant(entry) => {
-                // Before the account exists, so that callers refused at the cap leave nothing behind.
-                self.occupancy.take(standing, replaced, self.limits).map_err(full)?;
-                let mut account = Account::new(generation);
-                account.charge(generation);
-                entry.insert(account);
-            }
+        let mut account = lock(account);
+        account.advance(generation);
+        let (held, limit) = (account.held(), self.per_introducer.get());
+        if held >= limit {
+            return Err(Outcome::IntroducerFull { held, limit });
         }
+        self.occupancy.take(standing, replaced, self.limits).map_err(full)?;
+        account.charge(generation);
         Ok(())
     }
 
@@ -178,7 +230,7 @@ impl<K: Hash + Eq, I: Hash + Eq, C: Timestamp, S: BuildHasher + Clone> DedupStor
         I: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let Some(mut account) = self.accounts.view(introducer, |_, account| *account) else {
+        let Some(mut account) = self.accounts.view(introducer, |_, account| *lock(account)) else {
             return 0;
         };
         account.advance(self.generation());
@@ -214,10 +266,7 @@ impl<K: Hash + Eq, I: Hash + Eq, C: Timestamp, S: BuildHasher + Clone> DedupStor
 
     /// Removes what `generation` does not remember. Accounts first, so that there are never more of them than entries.
     fn purge(&self, generation: Generation) -> usize {
-        self.accounts.retain(|_, account| {
-            account.advance(generation);
-            account.held() > 0
-        });
+        self.accounts.retain(|_, account| !is_idle(account, generation));
         let (mut removed, mut gone) = (0, Gone::default());
         self.seen.retain(|_, stamp| {
             let keep = generation.remembers(*stamp);
@@ -248,7 +297,7 @@ impl<K: Hash + Eq, I: Hash + Eq, C: Timestamp, S: BuildHasher + Clone> DedupStor
         self.len() == 0
     }
 
-    /// Introducers with an account in memory; never more than twice the capacity.
+    /// Introducers with an account in memory; never more than twice the capacity and those that an [`Introducer`] is open for.
     pub fn introducers(&self) -> usize {
         self.accounts.len()
     }
@@ -258,12 +307,13 @@ impl<K: Hash + Eq, I: Hash + Eq, C: Timestamp, S: BuildHasher + Clone> DedupStor
         self.evicted.load(Ordering::Relaxed)
     }
 
-    /// Bytes of the tables: the slots of both times an entry and one control byte, and what the shards themselves take. What
-    /// keys and introducers own on the heap is not counted. Locks one shard at a time.
+    /// Bytes of the tables: the slots of both times an entry and one control byte, and what the shards themselves take; and
+    /// the accounts. What keys and introducers own on the heap is not counted. Locks one shard at a time.
     pub fn memory_estimate(&self) -> usize {
         let table = |slots: usize, entry: usize| slots.saturating_mul(entry + 1);
         table(sync::slots(&self.seen), size_of::<(K, Stamp)>())
-            .saturating_add(table(sync::slots(&self.accounts), size_of::<(I, Account)>()))
+            .saturating_add(table(sync::slots(&self.accounts), size_of::<(I, SharedAccount)>()))
+            .saturating_add(self.accounts.len().saturating_mul(ACCOUNT_BYTES))
             .saturating_add(2 * sync::EMPTY_MAP_BYTES)
     }
 
@@ -285,6 +335,14 @@ impl<K: Hash + Eq, I: Hash + Eq, C: Timestamp, S: BuildHasher + Clone> DedupStor
         self.seen.shrink_to_fit();
         self.accounts.shrink_to_fit();
     }
+}
+
+/// Whether an account can be forgotten: it holds nothing that `generation` remembers, and no handle is open. Called with the
+/// account's shard locked, so that none is opened meanwhile.
+fn is_idle(account: &SharedAccount, generation: Generation) -> bool {
+    let mut counts = lock(account);
+    counts.advance(generation);
+    counts.held() == 0 && Arc::strong_count(account) == 1
 }
 
 fn full<C>(no_room: NoRoom) -> Outcome<C> {

@@ -16,6 +16,8 @@ mod config;
 mod flight;
 #[path = "../../../crates/unring-dedup-store/src/generation.rs"]
 mod generation;
+#[path = "../../../crates/unring-dedup-store/src/introducer.rs"]
+mod introducer;
 #[path = "../../../crates/unring-dedup-store/src/occupancy.rs"]
 mod occupancy;
 #[path = "../../../crates/unring-dedup-store/src/outcome.rs"]
@@ -30,6 +32,7 @@ mod sync;
 mod timestamp;
 
 pub use config::{Config, MAX_CAPACITY};
+pub use introducer::Introducer;
 pub use outcome::{Outcome, Standing};
 pub use single_flight::{FlightLimits, FlightRefused, SingleFlight};
 pub use store::DedupStore;

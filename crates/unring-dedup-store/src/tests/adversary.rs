@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{T, at, config};
+use crate::store::ACCOUNT_BYTES;
 use crate::sync::EMPTY_MAP_BYTES;
 use crate::{DedupStore, Outcome, Standing};
 
@@ -114,8 +115,9 @@ proptest! {
             }
             prop_assert!(store.len() <= CAPACITY && store.introducers() <= 2 * CAPACITY);
             let entry = size_of::<(u64, u64)>() + 1;
-            let account = size_of::<((bool, u64), crate::account::Account)>() + 1;
-            let most = most_slots(CAPACITY) * entry + most_slots(2 * CAPACITY) * account + 2 * EMPTY_MAP_BYTES;
+            let account = size_of::<((bool, u64), crate::account::SharedAccount)>() + 1;
+            let accounts = most_slots(2 * CAPACITY) * account + 2 * CAPACITY * ACCOUNT_BYTES;
+            let most = most_slots(CAPACITY) * entry + accounts + 2 * EMPTY_MAP_BYTES;
             prop_assert!(store.memory_estimate() <= most, "{} bytes", store.memory_estimate());
         }
         // Nothing that a known caller entered within T is forgotten, whatever came between.
