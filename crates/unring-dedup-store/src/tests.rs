@@ -1,4 +1,5 @@
 mod adversary;
+mod introducer;
 mod model;
 mod single_flight;
 mod threads;

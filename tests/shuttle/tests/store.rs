@@ -182,3 +182,33 @@ fn a_full_store_takes_newcomers_while_it_is_purged_and_forgets_nothing_alive() {
         check_balance(&store, entered);
     });
 }
+
+#[test]
+fn handles_share_one_account_however_they_are_opened_and_dropped() {
+    in_many_schedules(|| {
+        // Room for two each. The first entry expires as the threads begin.
+        let store = store(8, 2, 0);
+        assert_eq!(store.check_and_insert(100, 1, Standing::Known, at(0)), Outcome::New);
+        let by_handle = |key: u64| -> Box<dyn FnOnce() -> Outcome + Send> {
+            let store = Arc::clone(&store);
+            Box::new(move || {
+                let handle = store.introducer(1);
+                handle.check_and_insert(key, Standing::Known, at(120))
+            })
+        };
+        let purging = Arc::clone(&store);
+        let purge = move || {
+            purging.rotate(at(120));
+            drop(purging.introducer(1));
+            Outcome::Duplicate { first_seen: at(0) }
+        };
+        let outcomes = all(vec![
+            by_handle(1),
+            by_handle(2),
+            insert(&store, 3, 1, Standing::Known, 120),
+            Box::new(purge),
+        ]);
+        assert_eq!((new(&outcomes), store.held_by(&1), store.introducers()), (2, 2, 1));
+        check_balance(&store, 3);
+    });
+}

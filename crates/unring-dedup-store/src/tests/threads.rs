@@ -9,7 +9,7 @@ use super::{T, at, config};
 use crate::{Config, DedupStore, Outcome, Standing};
 
 /// Runs `work(thread)` in each of so many threads, started together.
-fn in_threads<R: Send>(threads: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+pub(super) fn in_threads<R: Send>(threads: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
     let barrier = Barrier::new(threads);
     std::thread::scope(|scope| {
         let spawned: Vec<_> = (0..threads)
