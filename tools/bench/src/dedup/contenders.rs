@@ -2,6 +2,7 @@
 
 use std::hash::RandomState;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use anyhow::{Context as _, Result};
 use dashmap::{DashMap, Entry};
 use quick_cache::UnitWeighter;
 use quick_cache::sync::{DefaultLifecycle, GuardResult};
-use unring_dedup_store::{Config, DedupStore, Outcome, Standing};
+use unring_dedup_store::{Config, DedupStore, Introducer, Outcome, Standing};
 
-use super::load::{Call, T};
+use super::load::{CALLERS, Call, T};
 
 /// A set that may be asked by several threads at once.
 pub(super) trait Seen: Sync {
@@ -19,25 +20,29 @@ pub(super) trait Seen: Sync {
     fn is_new(&self, call: &Call) -> bool;
 }
 
-/// Ours.
-pub(super) struct Ours(DedupStore<[u8; 16], u64>);
+/// Ours, with a handle for each caller, as a server opens one for each connection.
+pub(super) struct Ours(Vec<Introducer<[u8; 16], u64>>);
 
 impl Ours {
     /// No caller meets a cap of its own, as there is none elsewhere; each is charged all the same.
     pub(super) fn new(capacity: usize) -> Result<Self> {
         let capacity = NonZeroUsize::new(capacity).context("a capacity")?;
-        Ok(Self(DedupStore::new(Config {
+        let store = Arc::new(DedupStore::new(Config {
             retention: T,
             capacity,
             per_introducer: capacity,
             reserved_for_known: 0,
-        })))
+        }));
+        Ok(Self((0..CALLERS).map(|caller| store.introducer(caller)).collect()))
     }
 }
 
 impl Seen for Ours {
     fn is_new(&self, call: &Call) -> bool {
-        self.0.check_and_insert(call.key, call.caller, Standing::Known, call.now) == Outcome::New
+        let caller = usize::try_from(call.caller).ok().and_then(|caller| self.0.get(caller));
+        caller.is_some_and(|caller| {
+            caller.check_and_insert(call.key, Standing::Known, call.now) == Outcome::New
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use super::contenders::Seen;
 pub(super) const T: Duration = Duration::from_secs(60);
 
 /// Callers, each as often as the others.
-const CALLERS: u64 = 64;
+pub(super) const CALLERS: u64 = 64;
 
 /// Parts of `T` between two points at which the threads wait for each other, so that their clocks stay together.
 const CHUNKS: u64 = 4;
