@@ -268,7 +268,7 @@ impl<K: Hash + Eq, I: Hash + Eq, C: Timestamp, S: BuildHasher + Clone> DedupStor
     fn purge(&self, generation: Generation) -> usize {
         self.accounts.retain(|_, account| !is_idle(account, generation));
         let (mut removed, mut gone) = (0, Gone::default());
-        self.seen.retain(|_, stamp| {
+        sync::purge(&self.seen, |stamp| {
             let keep = generation.remembers(*stamp);
             if !keep {
                 // The map has removed all but this one: their places are given back while others wait for them, in batches
@@ -282,7 +282,6 @@ impl<K: Hash + Eq, I: Hash + Eq, C: Timestamp, S: BuildHasher + Clone> DedupStor
             keep
         });
         self.occupancy.release(gone);
-        sync::make_room(&self.seen);
         self.evicted.fetch_add(removed, Ordering::Relaxed);
         usize::try_from(removed).unwrap_or(usize::MAX)
     }

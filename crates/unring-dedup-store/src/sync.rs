@@ -29,23 +29,32 @@ pub(crate) fn slots<K: Hash + Eq, V, S: BuildHasher + Clone>(map: &DashMap<K, V,
     slots.sum()
 }
 
-/// After a purge, makes sure that each shard can take as many entries again without growing.
+/// Removes what `keep` refuses, one shard at a time, so that the tables of a steady load do not grow.
 ///
 /// An entry that is removed from a crowded part of a table leaves a slot that blocks until the table is built anew (about
-/// one in 15, measured at half load). Left alone, they would fill a table until it grows to twice what its entries need.
-pub(crate) fn make_room<K: Hash + Eq, V, S: BuildHasher + Clone>(map: &DashMap<K, V, S>) {
+/// one in 15, measured at half load). Left alone, they would fill a table until it grows to twice what its entries need. So
+/// a table more than 5/8 full is emptied into a new one, which costs a hash for each entry that stays and nothing for one that
+/// goes; from others the expired are removed, which is cheaper there.
+pub(crate) fn purge<K: Hash + Eq, V, S: BuildHasher + Clone>(
+    map: &DashMap<K, V, S>,
+    mut keep: impl FnMut(&V) -> bool,
+) {
+    let hash = |entry: &(K, dashmap::SharedValue<V>)| map.hasher().hash_one(&entry.0);
     for shard in map.shards() {
         let mut table = shard.write();
-        let (entries, room) = (table.len(), table.capacity() - table.len());
-        let would_do = table.buckets() / 8 * 7;
-        if room < entries && 2 * entries <= would_do {
-            // Into a new table at once: to shrink the old one and let it grow again would hash each entry twice.
+        let slots = table.buckets();
+        let limit = slots / 8 * 7;
+        // Slots that are taken: by entries, or blocked.
+        let taken = limit.saturating_sub(table.capacity() - table.len());
+        if taken > slots / 8 * 5 {
             let crowded = std::mem::take(&mut *table);
-            let hash = |entry: &(K, dashmap::SharedValue<V>)| map.hasher().hash_one(&entry.0);
-            table.reserve(would_do, hash);
+            table.reserve(limit, hash);
             for entry in crowded {
-                table.insert(hash(&entry), entry, hash);
+                if keep(entry.1.get()) {
+                    table.insert(hash(&entry), entry, hash);
+                }
             }
         }
     }
+    map.retain(|_, value| keep(value));
 }

@@ -29,10 +29,13 @@ pub(crate) fn slots<K: Hash + Eq, V, S: BuildHasher + Clone>(map: &DashMap<K, V,
     map.shards.iter().map(|shard| read(shard).capacity()).sum()
 }
 
-/// Nothing to do but to visit each shard.
-pub(crate) fn make_room<K: Hash + Eq, V, S: BuildHasher + Clone>(map: &DashMap<K, V, S>) {
-    for shard in &map.shards {
-        drop(write(shard));
+/// Twice, as the store's own, which first builds the crowded tables anew.
+pub(crate) fn purge<K: Hash + Eq, V, S: BuildHasher + Clone>(
+    map: &DashMap<K, V, S>,
+    mut keep: impl FnMut(&V) -> bool,
+) {
+    for _ in 0..2 {
+        map.retain(|_, value| keep(value));
     }
 }
 
