@@ -1,9 +1,10 @@
 //! Nodes that are nothing but a key, and say something new all the time.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
-use unring_peer::{Identity, NodeRecord, SignedRecord, UnixMillis};
+use unring_peer::{Identity, NodeRecord, PeerAddress, SignedRecord, UnixMillis};
 use unring_peer_addr::{OutboundOpen, OutboundUpdate};
 
 use crate::caller::Caller;
@@ -19,6 +20,8 @@ const TTL: Duration = Duration::from_secs(30 * 60);
 pub struct FakePeers {
     caller: Caller,
     identities: Vec<Identity>,
+    /// Where they say that they are.
+    addresses: Vec<PeerAddress>,
     version: u64,
 }
 
@@ -26,7 +29,14 @@ impl FakePeers {
     /// So many nodes.
     pub fn new(peers: usize) -> Self {
         let identities = (0..peers).map(|_| Identity::generate()).collect();
-        Self { caller: Caller::default(), identities, version: 0 }
+        Self { caller: Caller::default(), identities, addresses: Vec::new(), version: 0 }
+    }
+
+    /// So many nodes that are said to be at these addresses, one after the other and round again.
+    pub fn at(peers: usize, addresses: &[SocketAddr]) -> Self {
+        let libp2p = |at: &SocketAddr| format!("/ip4/{}/tcp/{}", at.ip(), at.port()).parse();
+        let addresses = addresses.iter().map(|address| libp2p(address).unwrap()).collect();
+        Self { addresses, ..Self::new(peers) }
     }
 
     /// Tells the node at `url` of ever newer versions of all of them, for this long and at least once.
@@ -34,9 +44,11 @@ impl FakePeers {
         let turns = 1 + usize::try_from(time.as_millis() / PAUSE.as_millis()).unwrap();
         let first = self.version + 1;
         self.version += turns as u64;
-        let identities = self.identities.clone();
+        let (identities, addresses) = (self.identities.clone(), self.addresses.clone());
         let updates = stream::iter(first..=self.version).then(move |seq| {
-            let records = identities.iter().map(|identity| record(identity, seq)).collect();
+            let at = addresses.iter().map(Some).cycle().chain(std::iter::repeat(None));
+            let records = identities.iter().zip(at);
+            let records = records.map(|(identity, at)| record(identity, seq, at)).collect();
             async move {
                 tokio::time::sleep(PAUSE).await;
                 OutboundUpdate { records, ..OutboundUpdate::default() }
@@ -60,10 +72,11 @@ impl FakePeers {
     }
 }
 
-fn record(identity: &Identity, seq: u64) -> SignedRecord {
+fn record(identity: &Identity, seq: u64, at: Option<&PeerAddress>) -> SignedRecord {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let now = UnixMillis::new(u64::try_from(now.as_millis()).unwrap());
-    let record =
-        NodeRecord { seq, issued_at: now, ttl: TTL, ..NodeRecord::new(identity.peer_id(), "fake") };
+    let fake = NodeRecord::new(identity.peer_id(), "fake");
+    let addresses = at.cloned().into_iter().collect();
+    let record = NodeRecord { seq, issued_at: now, ttl: TTL, addresses, ..fake };
     SignedRecord::sign(identity, record).unwrap()
 }

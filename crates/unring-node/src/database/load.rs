@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use redb::{Database as Redb, ReadableDatabase as _, ReadableTable as _};
+use redb::{Database as Redb, ReadableDatabase as _, ReadableTable as _, TableError};
 use unring_cycle_detector::RingMemory;
 use unring_exchange::Grave;
 use unring_peer::{PeerId, UnixMillis, UnverifiedRecord};
 
-use super::tables::{BOOK, GRAVES, JOINS, NUMBERS, RINGS, TARGETS};
+use super::tables::{BOOK, GRAVES, JOINS, MET, NUMBERS, RINGS, TARGETS};
 use crate::ring_memory;
 
 /// What a database holds.
@@ -20,6 +20,8 @@ pub struct Loaded {
     pub joins: BTreeMap<String, UnixMillis>,
     /// Where each led. What another version wrote otherwise is left out.
     pub targets: BTreeMap<String, Vec<PeerId>>,
+    /// When there was last a connection to whom.
+    pub met: BTreeMap<PeerId, UnixMillis>,
     /// What was said of rings; nothing where an unknown version wrote it.
     pub rings: RingMemory<PeerId>,
     /// Records of other nodes. Their signatures are not checked.
@@ -45,6 +47,18 @@ impl Loaded {
             let (address, targets) = entry?;
             let peers = targets.value().split(',').filter_map(|peer| peer.parse().ok());
             loaded.targets.insert(address.value().to_owned(), peers.collect());
+        }
+        match transaction.open_table(MET) {
+            Ok(met) => {
+                for entry in met.iter()? {
+                    let (peer, at) = entry?;
+                    if let Ok(peer) = PeerId::from_bytes(peer.value()) {
+                        loaded.met.insert(peer, UnixMillis::new(at.value()));
+                    }
+                }
+            }
+            Err(TableError::TableDoesNotExist(_)) => {}
+            Err(error) => return Err(error.into()),
         }
         let memory = transaction.open_table(RINGS)?.get("memory")?;
         loaded.rings =

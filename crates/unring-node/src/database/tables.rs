@@ -18,6 +18,10 @@ pub(super) const BOOK: TableDefinition<'_, &[u8], (&[u8], &[u8])> = TableDefinit
 /// The `seq` of records that expired, and until when that counts, by peer id. Since layout 2.
 pub(super) const GRAVES: TableDefinition<'_, &[u8], (u64, u64)> = TableDefinition::new("graves");
 
+/// When there was last a connection to a peer, Unix time in milliseconds, by peer id. It may be missing in layout 2, and
+/// versions that do not know it leave it alone.
+pub(super) const MET: TableDefinition<'_, &[u8], u64> = TableDefinition::new("met");
+
 type Step = fn(&WriteTransaction) -> Result<(), redb::Error>;
 
 /// What makes of layout 0 (an empty file), 1, ... the next one. A step is never changed once it was released.

@@ -4,7 +4,7 @@ use unring_cycle_detector::RingMemory;
 use unring_peer::{PeerId, UnixMillis};
 
 use super::shelf::Plan;
-use super::tables::{BOOK, GRAVES, JOINS, NUMBERS, RINGS, TARGETS};
+use super::tables::{BOOK, GRAVES, JOINS, MET, NUMBERS, RINGS, TARGETS};
 use super::{Database, DatabaseError};
 use crate::ring_memory;
 
@@ -15,6 +15,8 @@ pub(crate) struct Changes {
     pub(crate) seq: Option<u64>,
     /// All configured upstreams: since when, and where each led.
     pub(crate) upstreams: Option<Vec<(String, UnixMillis, Vec<PeerId>)>>,
+    /// When there was last a connection to whom, of all that are remembered.
+    pub(crate) met: Option<Vec<(PeerId, UnixMillis)>>,
     /// What becomes of records.
     pub(crate) book: Plan,
     /// What was said of rings.
@@ -26,6 +28,7 @@ impl Changes {
     pub(crate) fn is_empty(&self) -> bool {
         self.seq.is_none()
             && self.upstreams.is_none()
+            && self.met.is_none()
             && self.book.is_empty()
             && self.rings.is_none()
     }
@@ -56,6 +59,13 @@ impl Database {
                 joins.insert(address.as_str(), since.get())?;
                 let peers: Vec<_> = peers.iter().map(|peer| peer.to_base58()).collect();
                 targets.insert(address.as_str(), peers.join(",").as_str())?;
+            }
+        }
+        if let Some(peers) = &changes.met {
+            let mut met = transaction.open_table(MET)?;
+            met.retain(|_, _| false)?;
+            for (peer, at) in peers {
+                met.insert(peer.to_bytes().as_slice(), at.get())?;
             }
         }
         if !changes.book.is_empty() {

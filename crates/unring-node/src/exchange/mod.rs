@@ -185,6 +185,11 @@ impl Exchange {
         self.0.keeper.joins_since(addresses, wall_clock())
     }
 
+    /// What is kept on disk.
+    pub(crate) fn keeper(&self) -> &Keeper {
+        &self.0.keeper
+    }
+
     /// How the disk is doing.
     pub(crate) fn disk(&self) -> crate::keeper::View {
         self.0.keeper.view()

@@ -5,13 +5,14 @@
 //! says what changed since a version. So a disk that is slow, full or gone for a while costs nothing but what a crash at
 //! that time forgets, and catches up later.
 
+mod met;
 mod view;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use unring_cycle_detector::RingMemory;
 use unring_exchange::{Grave, Now};
 use unring_peer::{PeerId, SignedRecord, UnixMillis, UnverifiedRecord};
 
+use self::met::Met;
 pub(crate) use self::view::View;
 pub(crate) use self::writer::{Writer, warn_of};
 
@@ -52,6 +54,7 @@ struct Marked {
     seq: u64,
     joins: Vec<(String, UnixMillis)>,
     targets: BTreeMap<String, Vec<PeerId>>,
+    met: Met,
     dirty: Dirty,
     stop: bool,
 }
@@ -62,17 +65,20 @@ struct Dirty {
     upstreams: bool,
     rings: bool,
     book: bool,
+    met: bool,
 }
 
 impl Dirty {
-    const NOTHING: Self = Self { seq: false, upstreams: false, rings: false, book: false };
-    const ALL: Self = Self { seq: true, upstreams: true, rings: true, book: true };
+    const NOTHING: Self =
+        Self { seq: false, upstreams: false, rings: false, book: false, met: false };
+    const ALL: Self = Self { seq: true, upstreams: true, rings: true, book: true, met: true };
 
     fn add(&mut self, other: Self) {
         self.seq |= other.seq;
         self.upstreams |= other.upstreams;
         self.rings |= other.rings;
         self.book |= other.book;
+        self.met |= other.met;
     }
 }
 
@@ -82,21 +88,27 @@ pub(crate) struct Keeper {
     marked: Mutex<Marked>,
     wake: Condvar,
     view: Mutex<View>,
+    /// Who was connected when the node stopped.
+    met_before: BTreeSet<PeerId>,
     done: CancellationToken,
 }
 
 impl Keeper {
-    /// With the joins and targets that the disk holds.
+    /// With what the disk holds: joins, targets, and who was connected when.
     pub(crate) fn new(
         joins: BTreeMap<String, UnixMillis>,
         targets: BTreeMap<String, Vec<PeerId>>,
+        met: BTreeMap<PeerId, UnixMillis>,
         view: View,
     ) -> Arc<Self> {
         let joins = joins.into_iter().collect();
+        let met = Met::new(met);
+        let met_before = met.latest();
         Arc::new(Self {
-            marked: Mutex::new(Marked { joins, targets, ..Marked::default() }),
+            marked: Mutex::new(Marked { joins, targets, met, ..Marked::default() }),
             wake: Condvar::new(),
             view: Mutex::new(view),
+            met_before,
             done: CancellationToken::new(),
         })
     }
@@ -126,6 +138,16 @@ impl Keeper {
     /// Something was said of a ring.
     pub(crate) fn rings(&self) {
         self.mark(|marked| marked.dirty.rings = true);
+    }
+
+    /// Connected are now these and no others.
+    pub(crate) fn connected(&self, peers: BTreeSet<PeerId>, now: UnixMillis) {
+        self.mark(|marked| marked.dirty.met |= marked.met.connected(peers, now));
+    }
+
+    /// Who was connected when the node stopped that ran before.
+    pub(crate) fn met_before(&self) -> &BTreeSet<PeerId> {
+        &self.met_before
     }
 
     /// The book changed.

@@ -81,7 +81,7 @@ impl Setup {
         let Opened { database, loaded, .. } = Database::open_or_set_aside(&data, EPOCH).unwrap();
         let opened = Some((database, &loaded));
         let writer = Writer::new(data, 4096, opened, at(Duration::ZERO));
-        let keeper = Keeper::new(loaded.joins, loaded.targets, View::default());
+        let keeper = Keeper::new(loaded.joins, loaded.targets, loaded.met, View::default());
         Self { dir, keeper, writer }
     }
 

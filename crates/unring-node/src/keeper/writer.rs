@@ -88,12 +88,12 @@ impl Writer {
 
     /// Whether what is marked can be written now.
     pub(super) fn has_news(&self, dirty: &Dirty, now: Now) -> bool {
-        let urgent = Dirty { book: false, ..*dirty } != Dirty::NOTHING;
+        let urgent = Dirty { book: false, met: false, ..*dirty } != Dirty::NOTHING;
         if self.disk.is_none() {
             // A `seq` is answered for whatever the disk says.
             return dirty.seq || now.mono >= self.retry_at;
         }
-        urgent || (dirty.book || self.more) && now.mono >= self.book_at
+        urgent || (dirty.book || dirty.met || self.more) && now.mono >= self.book_at
     }
 
     /// Whether there is more to write at once, and how long to wait for news otherwise.
@@ -152,7 +152,8 @@ impl Writer {
         let book_due = self.disk.is_some() && (self.hurried || now.mono >= self.book_at);
         let mut taken = {
             let mut marked = keeper.marked.lock();
-            let left = Dirty { book: marked.dirty.book && !book_due, ..Dirty::NOTHING };
+            let Dirty { book, met, .. } = marked.dirty;
+            let left = Dirty { book: book && !book_due, met: met && !book_due, ..Dirty::NOTHING };
             let taken = std::mem::replace(&mut marked.dirty, left);
             changes.seq = taken.seq.then_some(marked.seq);
             if taken.upstreams {
@@ -162,7 +163,12 @@ impl Writer {
                     upstreams.map(|(address, since)| (address.clone(), *since, targets(address)));
                 changes.upstreams = Some(upstreams.collect());
             }
-            Dirty { book: taken.book && book_due, ..taken }
+            let taken = Dirty { book: book && book_due, met: met && book_due, ..taken };
+            if taken.met {
+                changes.met = Some(marked.met.all());
+                self.book_at = now.mono + BOOK_GAP;
+            }
+            taken
         };
         let Some((_, shelf)) = &mut self.disk else { return (changes, taken, self.saved_version) };
         let mut version = self.saved_version;

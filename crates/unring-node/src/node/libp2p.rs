@@ -3,12 +3,15 @@
 use unring_routing_kad::{Event, EventReceiver, WantedPeer};
 
 use super::Parts;
+use crate::exchange::wall_clock;
 
 /// Keeps the network told whom to stay connected to.
 pub(super) async fn follow_book(parts: &Parts) {
     loop {
         let wanted = parts.exchange.read(|engine, now| {
+            // Who was connected when the node stopped did prove who it is: it comes before what was only heard of.
             let mut corroborated = parts.network.connected();
+            corroborated.extend(parts.exchange.keeper().met_before());
             corroborated.extend(engine.upstreams(now).into_iter().flat_map(|up| up.targets));
             let peers = engine.peers(now).into_iter().map(|peer| {
                 let record = peer.record.record();
@@ -28,7 +31,9 @@ pub(super) async fn follow_book(parts: &Parts) {
 pub(super) async fn follow_connections(parts: &Parts) {
     let mut connected = parts.network.watch_connected();
     loop {
-        let count = connected.borrow_and_update().len();
+        let peers = connected.borrow_and_update().clone();
+        let count = peers.len();
+        parts.exchange.keeper().connected(peers, wall_clock());
         if count > 0 {
             parts.first_connected.get_or_init(|| parts.exchange.now().mono);
         }

@@ -81,7 +81,7 @@ impl Memory {
         view.saved_version = engine.book_version();
         engine.restore_ring_memory(now, std::mem::take(&mut loaded.rings));
         announce(&view);
-        let keeper = Keeper::new(loaded.joins, loaded.targets.clone(), view);
+        let keeper = Keeper::new(loaded.joins, loaded.targets.clone(), loaded.met, view);
         let addresses: Vec<_> = config.upstreams.iter().map(ToString::to_string).collect();
         engine.set_upstreams(now, keeper.joins_since(&addresses, now.unix));
         engine.restore_targets(now, &loaded.targets);

@@ -16,7 +16,8 @@ fn whole(peers: usize) -> (Vec<u8>, Vec<SignedRecord>) {
     let book = Shelf::new(peers, &loaded).plan(NOW, records.clone());
     let upstreams = Some(vec![("a".to_owned(), NOW, vec![records[0].record().peer_id])]);
     let rings = Some(unring_cycle_detector::RingMemory::default());
-    database.write(&Changes { seq: Some(42), upstreams, book, rings }).unwrap();
+    let met = Some(vec![(records[0].record().peer_id, NOW)]);
+    database.write(&Changes { seq: Some(42), upstreams, met, book, rings }).unwrap();
     drop(database);
     (fs::read(dir.path().join(FILE)).unwrap(), records)
 }

@@ -50,6 +50,7 @@ fn what_is_written_is_there_after_a_restart() {
     let changes = Changes {
         seq: Some(42),
         upstreams: Some(upstreams),
+        met: Some(vec![(peer.peer_id(), NOW)]),
         book: shelf.plan(NOW, vec![record.clone()]),
         rings: None,
     };
@@ -61,6 +62,7 @@ fn what_is_written_is_there_after_a_restart() {
     let joins = [("a".to_owned(), UnixMillis::new(5)), ("b".to_owned(), NOW)];
     assert_eq!(loaded.joins, joins.into());
     assert_eq!(loaded.targets["a"], [peer.peer_id()]);
+    assert_eq!(loaded.met, [(peer.peer_id(), NOW)].into());
     assert_eq!(loaded.book[0].clone().verify().unwrap(), record, "byte for byte");
     assert_eq!(names(dir.path()), [FILE]);
     // An upstream that is not configured any more is forgotten with its targets.
