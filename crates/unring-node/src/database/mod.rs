@@ -14,6 +14,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -34,29 +35,47 @@ pub const FILE: &str = "unring.redb";
 #[derive(Debug)]
 pub struct Database {
     file: PathBuf,
-    id: Option<FileId>,
+    left: Cell<Option<Left>>,
     redb: redb::Database,
 }
 
-/// Which file it is, whatever its name.
+/// How we left the file: which it is, whatever its name, and what a write by somebody else would change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FileId {
+struct Left {
     device: u64,
     inode: u64,
+    size: u64,
+    written_at: (i64, i64),
 }
 
-impl FileId {
+impl Left {
     fn of(path: &Path) -> Option<Self> {
         let found = fs::metadata(path).ok()?;
-        Some(Self { device: found.dev(), inode: found.ino() })
+        Some(Self {
+            device: found.dev(),
+            inode: found.ino(),
+            size: found.len(),
+            written_at: (found.mtime(), found.mtime_nsec()),
+        })
+    }
+
+    fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
     }
 }
 
 impl Database {
-    /// Whether the file still has its name: not when it was deleted or replaced while it was open. What is written to it
-    /// then is lost.
+    /// Whether the file is as we left it: not when it was deleted, replaced, truncated or written by somebody else while it
+    /// was open. What is written to it then may be lost.
     pub(crate) fn is_in_place(&self) -> bool {
-        self.id.is_some() && self.id == FileId::of(&self.file)
+        self.left.get().is_some() && self.left.get() == Left::of(&self.file)
+    }
+
+    /// We have written to it, if it still has its name.
+    fn was_written(&self) {
+        let now = Left::of(&self.file);
+        let same = self.left.get().zip(now).is_some_and(|(left, now)| left.is_same_file(&now));
+        self.left.set(now.filter(|_| same));
     }
 
     /// Bytes of the file.

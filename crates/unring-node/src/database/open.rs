@@ -1,5 +1,6 @@
 //! Opening the file: whole, of this version's layout, or set aside for a new one.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -114,13 +115,14 @@ fn open_with(
         let found = migrate(&transaction)?;
         transaction.commit()?;
         let loaded = if found > SCHEMA { Loaded::default() } else { Loaded::read(&redb)? };
-        let id = super::FileId::of(path);
-        Ok::<_, redb::Error>((redb, loaded, found, id))
+        let left = super::Left::of(path);
+        Ok::<_, redb::Error>((redb, loaded, found, left))
     });
     let opened = opened.unwrap_or_else(|panic| Err(redb::Error::Corrupted(panic)));
-    let (redb, loaded, found, id) = opened.map_err(|error| DatabaseError::opening(name, error))?;
+    let (redb, loaded, found, left) =
+        opened.map_err(|error| DatabaseError::opening(name, error))?;
     if found > SCHEMA {
         return Err(DatabaseError::Newer { file: name.to_path_buf(), found });
     }
-    Ok((Database { file: name.to_path_buf(), id, redb }, loaded))
+    Ok((Database { file: name.to_path_buf(), left: Cell::new(left), redb }, loaded))
 }

@@ -42,6 +42,7 @@ impl Database {
     pub(crate) fn write(&self, changes: &Changes) -> Result<(), DatabaseError> {
         let written = crate::log::catch(|| self.try_write(changes));
         let written = written.unwrap_or_else(|panic| Err(redb::Error::Corrupted(panic)));
+        self.was_written();
         written.map_err(|source| DatabaseError::writing(&self.file, source))
     }
 

@@ -114,7 +114,7 @@ impl Writer {
                 target: NODE,
                 event = "database_gone",
                 file = %self.file().display(),
-                "the database was deleted or replaced while the node runs: a new one is written from what the node knows"
+                "the database was deleted, replaced or changed by somebody else while the node runs: it is opened again, or a new one written from what the node knows"
             );
             self.close();
         }

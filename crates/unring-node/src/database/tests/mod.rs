@@ -96,6 +96,36 @@ fn what_a_crash_left_of_a_first_start_is_no_obstacle() {
 }
 
 #[test]
+fn a_file_that_somebody_else_truncated_or_wrote_to_is_noticed() {
+    let whole = {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open(dir.path()));
+        fs::read(dir.path().join(FILE)).unwrap()
+    };
+    let changes: [fn(&fs::File, &[u8]); 3] = [
+        |file, _| file.set_len(100).unwrap(),
+        |file, _| file.set_len(0).unwrap(),
+        |mut file, whole| {
+            use std::io::Write as _;
+            // A clock tick later, as far as files have one.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            file.write_all(whole).unwrap();
+        },
+    ];
+    for change in changes {
+        let dir = tempfile::tempdir().unwrap();
+        let database = open(dir.path()).database;
+        for seq in 1..20 {
+            database.set_seq(seq).unwrap();
+            assert!(database.is_in_place(), "what we write ourselves is no news");
+        }
+        let file = fs::OpenOptions::new().write(true).open(database.file()).unwrap();
+        change(&file, &whole);
+        assert!(!database.is_in_place());
+    }
+}
+
+#[test]
 fn a_file_that_was_deleted_or_replaced_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let first = open(dir.path()).database;
