@@ -4,6 +4,7 @@
 
 mod disk;
 mod drain;
+mod garbage;
 mod identity;
 mod load;
 mod reload;
