@@ -99,8 +99,9 @@ impl Shelves {
 pub(crate) struct Book {
     entries: HashMap<PeerId, Entry>,
     /// Order of change, for streams: a record that changes moves to the end.
-    by_version: BTreeMap<u64, PeerId>,
-    by_expiry: BTreeSet<(UnixMillis, PeerId)>,
+    by_version: BTreeMap<u64, SignedRecord>,
+    /// Each with its version.
+    by_expiry: BTreeSet<(UnixMillis, u64)>,
     introduced: HashMap<Account, usize>,
     /// How many records join each node.
     joined_to: HashMap<PeerId, usize>,
@@ -211,8 +212,8 @@ impl Book {
         if let Some(account) = charged {
             *self.introduced.entry(account).or_default() += 1;
         }
-        self.by_version.insert(version, peer);
-        self.by_expiry.insert((record.record().expires_at(), peer));
+        self.by_version.insert(version, record.clone());
+        self.by_expiry.insert((record.record().expires_at(), version));
         let joined_to = self.is_joined_to(&peer);
         let shelf = self.shelves.of(joined_to);
         let place = shelf.len();
@@ -226,7 +227,11 @@ impl Book {
     /// Takes out every record whose time is over. An older one does not come back for as long as it could be valid.
     pub(crate) fn expire(&mut self, now: UnixMillis) -> Vec<PeerId> {
         let mut expired = Vec::new();
-        while let Some((_, peer)) = self.by_expiry.first().copied().filter(|(at, _)| *at <= now) {
+        while let Some((at, version)) = self.by_expiry.first().copied().filter(|(at, _)| *at <= now)
+        {
+            self.by_expiry.remove(&(at, version));
+            let Some(record) = self.by_version.get(&version) else { continue };
+            let peer = record.record().peer_id;
             if let Some(entry) = self.remove(&peer) {
                 self.expired_version = self.expired_version.max(entry.version);
                 self.graves.dig(now, peer, entry.record.record().seq);
@@ -267,7 +272,7 @@ impl Book {
     fn remove(&mut self, peer: &PeerId) -> Option<Entry> {
         let entry = self.entries.remove(peer)?;
         self.by_version.remove(&entry.version);
-        self.by_expiry.remove(&(entry.record.record().expires_at(), *peer));
+        self.by_expiry.remove(&(entry.record.record().expires_at(), entry.version));
         let joined_to = self.is_joined_to(peer);
         self.unshelve(entry.place, joined_to);
         for target in targets(&entry.record) {
@@ -333,7 +338,7 @@ impl Book {
 
     /// Every record, those that changed last at the end.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &SignedRecord> {
-        self.by_version.values().filter_map(|peer| self.get(peer))
+        self.by_version.values()
     }
 
     /// Whether another node joins `peer`.
@@ -368,8 +373,9 @@ impl Book {
     /// What changed after `version`, in the order of the changes.
     pub(crate) fn changes_since(&self, version: u64) -> impl Iterator<Item = Change<'_>> {
         let changed = self.by_version.range(version.saturating_add(1)..);
-        changed.filter_map(|(version, peer)| {
-            let Entry { record, introducer, since, may_wait, .. } = self.entries.get(peer)?;
+        changed.filter_map(|(version, record)| {
+            let Entry { introducer, since, may_wait, .. } =
+                self.entries.get(&record.record().peer_id)?;
             let (introducer, version) = (*introducer, *version);
             Some(Change { record, introducer, version, since: *since, may_wait: *may_wait })
         })
