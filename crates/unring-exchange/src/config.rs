@@ -184,6 +184,9 @@ pub struct Config {
     /// At most one analysis of the joins in this time, but for recursive answers, which name the rings that they
     /// brought. A local answer names those of the last one.
     pub ring_analysis_gap: Duration,
+    /// Rings are searched for; off, no record is told to the detector (for networks of thousands of engines in one
+    /// process, where its copies of all joins would be most of the memory).
+    pub find_rings: bool,
     /// Our own joins are refreshed over streams; off, only requests are answered (for tests of the requests alone).
     pub refresh: bool,
     /// Seed of everything random: jitter, samples, request ids. From the operating system in a real node.
@@ -218,6 +221,7 @@ impl Config {
             dedup_per_caller: count(4096),
             ring_settle: unring_cycle_detector::DEFAULT_SETTLE,
             ring_analysis_gap: unring_cycle_detector::DEFAULT_ANALYSIS_GAP,
+            find_rings: true,
             refresh: true,
             seed,
         }

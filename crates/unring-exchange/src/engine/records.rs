@@ -62,7 +62,10 @@ impl<V: Verifier> Engine<V> {
         let peer = record.record().peer_id;
         let may_wait = self.book.insert(now, record.clone(), introducer);
         self.book_changed = true;
-        self.set_detector_joins(now, peer, &record.record().name, &record.record().joins);
+        // A renewal says the joins that are known.
+        if may_wait.is_zero() || !self.is_detected(&peer) {
+            self.set_detector_joins(now, peer, &record.record().name, &record.record().joins);
+        }
         for (id, stream) in &mut self.streams {
             if Some(*id) != introducer.stream {
                 stream.schedule(now.mono, may_wait);
@@ -115,6 +118,9 @@ impl<V: Verifier> Engine<V> {
         name: &str,
         joins: &[Join],
     ) {
+        if !self.config.find_rings {
+            return;
+        }
         let set = |detector: &mut Detector<PeerId>| {
             detector.set_joins(now.mono, peer, name.to_owned(), detected(joins))
         };
@@ -125,6 +131,10 @@ impl<V: Verifier> Engine<V> {
         if outcome.is_err() {
             self.counters.records_full += 1;
         }
+    }
+
+    fn is_detected(&self, peer: &PeerId) -> bool {
+        self.detector.graph().get(peer).is_some_and(|known| !known.unverified)
     }
 
     /// Looks at every node, so that it is done at most once a minute.
