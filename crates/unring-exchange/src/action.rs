@@ -7,17 +7,8 @@ use unring_peer::{PeerId, SignedRecord};
 
 use crate::batch::{Batch, Position};
 use crate::config::MAX_RETRY_AFTER;
+use crate::id::{CallId, InboundId, StreamId, UpstreamId};
 use crate::message::{Answer, OutboundRequest};
-use crate::stream::StreamId;
-use crate::upstream::UpstreamId;
-
-/// Names one inbound request that waits for upstreams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InboundId(pub(crate) u64);
-
-/// Names one outbound request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallId(pub(crate) u64);
 
 /// What an engine asks of whoever runs it. Actions are to be taken in their order.
 #[derive(Debug)]

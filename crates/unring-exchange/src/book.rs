@@ -9,10 +9,10 @@ use thiserror::Error;
 use unring_peer::{PeerId, SignedRecord, UnixMillis, UnverifiedRecord};
 
 use crate::config::MAX_CLOCK_SKEW;
-use crate::engine::Now;
 use crate::graves::Graves;
+use crate::id::StreamId;
+use crate::now::Now;
 use crate::renewal::may_wait;
-use crate::stream::StreamId;
 
 /// Who brought a record: charged for it, and not sent it back. Nobody brought our own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -31,8 +31,10 @@ pub mod config;
 mod counters;
 mod engine;
 mod graves;
+mod id;
 mod looks;
 mod message;
+mod now;
 mod renewal;
 mod stream;
 mod trace;
@@ -42,21 +44,22 @@ mod verifier;
 #[cfg(test)]
 mod tests;
 
-pub use self::action::{Action, CallFailure, CallId, InboundId, Notice, StreamEnd};
+pub use self::action::{Action, CallFailure, Notice, StreamEnd};
 pub use self::batch::{Batch, Position};
 pub use self::book::KeptOut;
 pub use self::config::Config;
 pub use self::counters::Counters;
 pub use self::engine::{
-    Admission, Disposition, Engine, Grave, Now, Origin, PeerView, RecentRequest, Restored,
+    Admission, Disposition, Engine, Grave, Origin, PeerView, RecentRequest, Restored,
     StreamRefused, UpstreamView,
 };
+pub use self::id::{CallId, InboundId, StreamId, UpstreamId};
 pub use self::message::{
     Answer, Incomplete, OutboundRequest, RemoteAnswer, Request, Scope, UpstreamOutcome,
 };
-pub use self::stream::StreamId;
+pub use self::now::Now;
 pub use self::trace::{
     Hop, InvalidTrace, MAX_HOP_LIMIT, MAX_PATH, RequestId, Stamp, StampKey, Trace,
 };
-pub use self::upstream::{LastResult, Link, UpstreamId};
+pub use self::upstream::{LastResult, Link};
 pub use self::verifier::{Signatures, Verifier};

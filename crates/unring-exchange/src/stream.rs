@@ -11,11 +11,8 @@ use crate::config::{
     HEARTBEAT_INTERVAL, MAX_PUSH_BYTES, MAX_PUSH_RECORDS, SHORTEST_BEAT, SLOW_CONSUMER_AFTER,
     STREAM_TIMEOUT, UPSTREAM_HOLD,
 };
-use crate::upstream::{Resume, UpstreamId};
-
-/// Names one stream in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId(pub(crate) u64);
+use crate::id::{StreamId, UpstreamId};
+use crate::upstream::Resume;
 
 /// Which end of a stream we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

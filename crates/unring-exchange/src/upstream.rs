@@ -13,12 +13,8 @@ use crate::config::{
     MAX_PROBES, MAX_SHORT_STREAMS, PROBE_AGAIN, PROBE_INTERVAL, RING_BACKOFF_MAX, RING_BACKOFF_MIN,
     STABLE_STREAM, STREAM_AGAIN, TARGET_WINDOW,
 };
+use crate::id::StreamId;
 use crate::looks::Looks;
-use crate::stream::StreamId;
-
-/// Names one configured upstream in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UpstreamId(pub(crate) u32);
 
 /// How an upstream is kept up with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use unring_cycle_detector::{Config as DetectorConfig, Detector, RingId};
 use unring_dedup_store::{Config as DedupConfig, DedupStore};
-use unring_peer::{GrpcUrl, Identity, PeerAddress, PeerId, UnixMillis};
+use unring_peer::{GrpcUrl, Identity, PeerAddress, PeerId};
 
 pub use self::request::{Admission, Disposition};
 pub use self::restore::{Grave, Restored};
@@ -31,23 +31,16 @@ pub use self::view::{PeerView, RecentRequest, UpstreamView};
 use self::own::Own;
 use self::request::Pending;
 use self::response::Call;
-use crate::action::{Action, CallId, InboundId};
+use crate::action::Action;
 use crate::book::Book;
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::stream::{Stream, StreamId};
+use crate::id::{CallId, InboundId, StreamId, UpstreamId};
+use crate::now::Now;
+use crate::stream::Stream;
 use crate::trace::{RequestId, StampKey};
-use crate::upstream::{Upstream, UpstreamId};
+use crate::upstream::Upstream;
 use crate::verifier::Verifier;
-
-/// The time of an event, on both clocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now {
-    /// Monotonic, since an epoch of the process: what intervals are measured in.
-    pub mono: Duration,
-    /// The wall clock: what signed times are compared with.
-    pub unix: UnixMillis,
-}
 
 /// A node's side of the exchange: a plain state machine without clock, socket or task.
 ///

@@ -7,11 +7,13 @@ use unring_dedup_store::{Outcome, Standing};
 use unring_peer::PeerId;
 
 use crate::config::{DEFAULT_HOP_LIMIT, MAX_CLOCK_SKEW, MAX_PENDING};
+use crate::engine::Engine;
 use crate::engine::deadline::call_timeout;
-use crate::engine::{Engine, Now};
+use crate::id::UpstreamId;
 use crate::message::{Incomplete, UpstreamOutcome};
+use crate::now::Now;
 use crate::trace::{InvalidTrace, RequestId, Trace};
-use crate::upstream::{LastResult, UpstreamId};
+use crate::upstream::LastResult;
 use crate::verifier::Verifier;
 
 /// How a request may go on, beyond the book.

@@ -11,7 +11,8 @@ use crate::book::{Change, Introducer};
 use crate::config::{
     CLONE_PAUSE, CLONE_WINDOW, MAX_CLOCK_SKEW, MAX_PERSIST_WAIT, MIN_SIGN_INTERVAL, SEQ_RESERVE,
 };
-use crate::engine::{Engine, Now};
+use crate::engine::Engine;
+use crate::now::Now;
 use crate::renewal::may_wait;
 use crate::verifier::Verifier;
 

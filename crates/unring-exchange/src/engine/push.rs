@@ -9,8 +9,10 @@ use std::time::Duration;
 use crate::action::{Action, StreamEnd};
 use crate::batch::{Batch, Position};
 use crate::config::{MAX_UNREAD_BYTES, SLOW_WHEN_FULL, UNREAD_RETRY};
-use crate::engine::{Engine, Now};
-use crate::stream::{Flush, StreamId};
+use crate::engine::Engine;
+use crate::id::StreamId;
+use crate::now::Now;
+use crate::stream::Flush;
 use crate::verifier::Verifier;
 
 impl<V: Verifier> Engine<V> {

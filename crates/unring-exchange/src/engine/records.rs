@@ -7,7 +7,8 @@ use unring_cycle_detector::{Detector, Join as DetectedJoin};
 use unring_peer::{Join, PeerId, SignedRecord, UnverifiedRecord};
 
 use crate::book::{Introducer, Judgement, KeptOut};
-use crate::engine::{Engine, Now};
+use crate::engine::Engine;
+use crate::now::Now;
 use crate::verifier::Verifier;
 
 /// How often at most the detector is searched for nodes that can make room.

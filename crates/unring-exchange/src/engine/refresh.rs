@@ -10,11 +10,12 @@ use crate::action::{Action, StreamEnd};
 use crate::backoff::jitter;
 use crate::batch::Position;
 use crate::config::{POLL_INTERVAL, RECURSIVE_INTERVAL};
+use crate::engine::Engine;
 use crate::engine::response::Purpose;
-use crate::engine::{Engine, Now};
+use crate::id::{StreamId, UpstreamId};
 use crate::message::{OutboundRequest, Scope};
-use crate::stream::StreamId;
-use crate::upstream::{Link, Resume, Upstream, UpstreamId};
+use crate::now::Now;
+use crate::upstream::{Link, Resume, Upstream};
 use crate::verifier::Verifier;
 
 /// How long a lost connection makes us hurry.

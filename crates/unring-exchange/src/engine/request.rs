@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use unring_peer::PeerId;
 
-use crate::action::{CallId, InboundId};
 use crate::book::Introducer;
 use crate::config::{BUSY_RETRY, MAX_REQUEST_TIME, MIN_CALL_TIMEOUT};
+use crate::engine::Engine;
 use crate::engine::deadline::{answer_within, call_timeout};
 use crate::engine::onward::Onward;
 use crate::engine::response::Purpose;
-use crate::engine::{Engine, Now};
+use crate::id::{CallId, InboundId, UpstreamId};
 use crate::message::{Answer, Incomplete, OutboundRequest, Request, Scope, UpstreamOutcome};
+use crate::now::Now;
 use crate::trace::{InvalidTrace, RequestId, Trace};
-use crate::upstream::UpstreamId;
 use crate::verifier::Verifier;
 
 /// What the CPU budget says of a request that it lets in.

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use unring_peer::PeerId;
 
-use crate::action::{Action, CallFailure, CallId, InboundId};
+use crate::action::{Action, CallFailure};
 use crate::book::Introducer;
 use crate::config::{FAIR_TIMEOUT, MAX_RETRY_AFTER};
+use crate::engine::Engine;
 use crate::engine::request::{Asker, Pending, retry_after};
-use crate::engine::{Engine, Now};
+use crate::id::{CallId, InboundId, UpstreamId};
 use crate::message::{Incomplete, OutboundRequest, RemoteAnswer, UpstreamOutcome};
-use crate::upstream::{Upstream, UpstreamId};
+use crate::now::Now;
+use crate::upstream::Upstream;
 use crate::verifier::Verifier;
 
 /// One outbound request.

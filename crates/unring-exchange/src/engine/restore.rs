@@ -6,7 +6,8 @@
 use unring_peer::{PeerId, SignedRecord, UnixMillis, UnverifiedRecord, limits};
 
 use crate::book::{Introducer, Judgement, KeptOut};
-use crate::engine::{Engine, Now};
+use crate::engine::Engine;
+use crate::now::Now;
 use crate::verifier::Verifier;
 
 /// What became of the records that were on disk.

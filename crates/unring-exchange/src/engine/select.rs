@@ -7,8 +7,9 @@ use rand::seq::index;
 use unring_peer::{PeerId, SignedRecord};
 
 use crate::config::MAX_ANSWER_RECORDS;
-use crate::engine::{Engine, Now};
+use crate::engine::Engine;
 use crate::message::Answer;
+use crate::now::Now;
 use crate::verifier::Verifier;
 
 impl<V: Verifier> Engine<V> {

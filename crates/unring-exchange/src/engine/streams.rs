@@ -13,9 +13,11 @@ use crate::config::{
     MAX_ANONYMOUS_STREAMS, MAX_STREAMS, MAX_STREAMS_PER_CALLER, PROBE_AGAIN, PROBE_INTERVAL,
     STREAM_TIMEOUT,
 };
-use crate::engine::{Engine, Now};
-use crate::stream::{Side, Stream, StreamId};
-use crate::upstream::{Link, UpstreamId};
+use crate::engine::Engine;
+use crate::id::{StreamId, UpstreamId};
+use crate::now::Now;
+use crate::stream::{Side, Stream};
+use crate::upstream::Link;
 use crate::verifier::Verifier;
 
 /// Why a stream is not opened.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::engine::{Engine, Now};
+use crate::engine::Engine;
+use crate::now::Now;
 use crate::upstream::Link;
 use crate::verifier::Verifier;
 

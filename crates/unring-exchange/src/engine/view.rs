@@ -8,7 +8,8 @@ use unring_peer::{PeerId, SignedRecord, UnixMillis};
 
 use crate::config::RECENT_REQUESTS;
 use crate::counters::Counters;
-use crate::engine::{Engine, Now};
+use crate::engine::Engine;
+use crate::now::Now;
 use crate::trace::RequestId;
 use crate::upstream::{LastResult, Link};
 use crate::verifier::Verifier;

@@ -11,7 +11,7 @@ use unring_peer::{Identity, PeerId, SignedRecord, UnixMillis, limits};
 use super::support::*;
 use crate::book::{Book, Introducer, Judgement, KeptOut};
 use crate::config::MAX_CLOCK_SKEW;
-use crate::engine::Now;
+use crate::now::Now;
 
 const NODES: usize = 4;
 const VERSIONS: usize = 5;
