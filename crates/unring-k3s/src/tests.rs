@@ -4,6 +4,7 @@ mod ca;
 mod call;
 mod kit;
 mod log_limit;
+mod logged;
 mod suspect;
 mod table;
 mod token;

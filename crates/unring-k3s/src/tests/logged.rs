@@ -1,0 +1,106 @@
+//! What an operator reads, and which callers a node is asked about.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::Request;
+
+use super::kit::Book;
+use super::{A, B};
+use crate::{
+    Access, Admission, Caller, CertifiedUser, K3sAddress, K3sServer, Peers, Unavailable, limits,
+};
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The lines of requests at these seconds; with a certificate, or without.
+fn lines(book: Book, json: bool, known: bool, seconds: &[u64]) -> Vec<String> {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .without_time()
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let server = K3sServer::new(book, Access::default(), None);
+        let user = CertifiedUser { name: "system:node:a".into(), groups: vec![] };
+        for second in seconds {
+            let accept = if json { "application/json" } else { "*/*" };
+            let request = Request::get("/v1-k3s/p2p").header("accept", accept);
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            let (user, now) = (known.then_some(&user), Duration::from_secs(*second));
+            server.respond(&head, [10, 0, 0, 9].into(), user, now);
+        }
+    });
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    text.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+#[test]
+fn an_operator_of_k3s_recognises_the_lines() {
+    let list = lines(Book::of(&[A, B]), true, true, &[0, 1, 2, 60]);
+    let line = |withheld| {
+        format!("DEBUG Serving p2p peer addrs [{A} {B}] to client at 10.0.0.9 withheld={withheld}")
+    };
+    assert_eq!(list, [line(0), line(2)], "one a minute");
+    let text = lines(Book::of(&[A, B]), false, true, &[0]);
+    assert_eq!(text, [format!("DEBUG Serving p2p peer addr {A} to client at 10.0.0.9 withheld=0")]);
+    let stranger = lines(Book::of(&[A]), false, false, &[0, 30]);
+    let want = "WARN Unauthorized: refused p2p peer addrs to client at 10.0.0.9 withheld=0";
+    assert_eq!(stranger, [want]);
+}
+
+#[test]
+fn a_line_is_bounded() {
+    let many = vec![A; limits::MAX_LOGGED_ADDRESSES + 3];
+    let line = lines(Book::of(&many), true, true, &[0]).concat();
+    assert_eq!(line.matches(A).count(), limits::MAX_LOGGED_ADDRESSES);
+    assert!(line.contains(" and 3 more]"), "{line}");
+}
+
+/// Counts how often it is asked.
+#[derive(Default)]
+struct Counting([AtomicUsize; 2]);
+
+impl Peers for Counting {
+    fn admit(&self, _: &Caller<'_>) -> Admission {
+        match self.0[0].fetch_add(1, Ordering::Relaxed) {
+            0 => Admission::Granted,
+            _ => Admission::Forbidden,
+        }
+    }
+    fn addresses(&self, _: usize) -> Result<Vec<K3sAddress>, Unavailable> {
+        self.0[1].fetch_add(1, Ordering::Relaxed);
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn the_book_is_asked_for_those_let_in_alone() {
+    let book = Arc::new(Counting::default());
+    let server = K3sServer::new(Arc::clone(&book), Access::default(), None);
+    let user = CertifiedUser { name: "a".into(), groups: vec![] };
+    let ask = |path: &str, user| {
+        let (head, ()) = Request::get(path).body(()).unwrap().into_parts();
+        server.respond(&head, [10, 0, 0, 9].into(), user, Duration::ZERO).status().as_u16()
+    };
+    let asked = || [0, 1].map(|at: usize| book.0[at].load(Ordering::Relaxed));
+    assert_eq!((ask("/v1-k3s/p2p", None), ask("/other", Some(&user)), asked()), (401, 404, [0, 0]));
+    assert_eq!((ask("/v1-k3s/p2p", Some(&user)), asked()), (503, [1, 1]));
+    assert_eq!((ask("/v1-rke2/p2p", Some(&user)), asked()), (403, [2, 1]));
+}
