@@ -1,9 +1,10 @@
 //! Which records an answer holds.
 
 use std::collections::BTreeSet;
+use std::hint::black_box;
 
+use rand::Rng as _;
 use rand::rngs::StdRng;
-use rand::seq::index;
 use unring_peer::{PeerId, SignedRecord};
 
 use crate::config::MAX_ANSWER_RECORDS;
@@ -86,9 +87,27 @@ impl<'a> Choice<'a> {
             return;
         }
         let behind = |index: usize| index + usize::from(self.but.is_some_and(|but| index >= but));
-        let chosen = index::sample(rng, self.len(), count).into_iter();
-        into.extend(chosen.filter_map(|index| self.shelf.get(behind(index)).cloned()));
+        let chosen: Vec<_> = distinct(rng, self.len(), count)
+            .filter_map(|index| self.shelf.get(behind(index)))
+            .collect();
+        // They lie anywhere in memory. Read side by side, they come into the cache together; to share them raises a count
+        // of each, and those wait for one another.
+        black_box(chosen.iter().filter_map(|record| record.envelope().first()).max());
+        into.extend(chosen.into_iter().cloned());
     }
+}
+
+/// `count` different numbers below `among`, each set of them as likely: Floyd's algorithm (Bentley and Floyd, CACM 30(9),
+/// 1987), with a bit for each number that may be taken.
+fn distinct(rng: &mut StdRng, among: usize, count: usize) -> impl Iterator<Item = usize> {
+    let mut taken = vec![0_u64; among.div_ceil(64)];
+    (among - count..among).map(move |last| {
+        let number = rng.random_range(0..=last);
+        let is_taken = |number: usize| taken[number / 64] >> (number % 64) & 1 == 1;
+        let number = if is_taken(number) { last } else { number };
+        taken[number / 64] |= 1 << (number % 64);
+        number
+    })
 }
 
 /// `count` of `records` at random; all of them when there are no more.
@@ -100,6 +119,31 @@ fn sample<'a>(
     if records.len() <= count {
         return records;
     }
-    let chosen = index::sample(rng, records.len(), count).into_iter();
-    chosen.filter_map(|index| records.get(index).copied()).collect()
+    distinct(rng, records.len(), count).filter_map(|index| records.get(index).copied()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::distinct;
+
+    #[test]
+    fn every_set_of_numbers_is_as_likely() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut seen = BTreeMap::<BTreeSet<usize>, u32>::new();
+        for _ in 0..10_000 {
+            let set: BTreeSet<_> = distinct(&mut rng, 5, 2).collect();
+            assert!(set.len() == 2 && set.last() < Some(&5), "{set:?}");
+            *seen.entry(set).or_default() += 1;
+        }
+        // 1000 of each of the ten; 150 are five standard deviations.
+        assert_eq!(seen.len(), 10);
+        assert!(seen.values().all(|count| count.abs_diff(1000) < 150), "{seen:?}");
+        assert_eq!(distinct(&mut rng, 130, 130).collect::<BTreeSet<_>>().len(), 130);
+        assert_eq!(distinct(&mut rng, 3, 0).count(), 0);
+    }
 }
