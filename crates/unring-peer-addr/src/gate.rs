@@ -21,6 +21,7 @@ use unring_peer::UnixMillis;
 use crate::activity::Activity;
 use crate::answer::answer_of;
 use crate::caller::{CALLER_METADATA, check_proof, wall_clock};
+use crate::convert::Responder;
 use crate::limits::MAX_REQUEST_BYTES;
 use crate::service::CUT_GRACE;
 use crate::{
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) watch_slots: Arc<Semaphore>,
     pub(crate) draining: watch::Receiver<bool>,
+    pub(crate) responder: Responder,
 }
 
 /// What is known of a call before its message is read; the service finds it among the request's extensions.

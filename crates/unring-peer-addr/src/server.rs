@@ -23,6 +23,7 @@ use crate::config::{
     CLOSE_GRACE, CONNECTION_WINDOW_BYTES, MAX_HEADER_LIST_BYTES, SEND_BUFFER_BYTES,
     STREAM_WINDOW_BYTES,
 };
+use crate::convert::Responder;
 use crate::gate::{Gate, Shared};
 use crate::limits::MAX_MESSAGE_BYTES;
 use crate::pb::peer_addr_service_server::PeerAddrServiceServer;
@@ -66,6 +67,7 @@ where
         in_flight: Arc::new(Semaphore::new(config.max_in_flight)),
         watch_slots: Arc::new(Semaphore::new(config.max_watch_streams)),
         draining: draining.clone(),
+        responder: Responder::default(),
         config,
     });
     let (health, health_service) = tonic_health::server::health_reporter();

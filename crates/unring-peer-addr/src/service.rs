@@ -49,7 +49,7 @@ impl<H: Handler> PeerAddrService for GrpcService<H> {
         let budget = context.budget(&self.shared.config);
         let reply = self.handler.list_peers(context.caller, request, budget);
         let reply = within(budget, reply).await?;
-        Ok(Response::new(answer_to_wire(&reply, decode)))
+        Ok(Response::new(answer_to_wire(&reply, decode, &self.shared.responder)))
     }
 
     type WatchPeersStream = BoxStream<'static, Result<pb::WatchPeersResponse, Status>>;

@@ -1,5 +1,7 @@
 //! Answers.
 
+use std::sync::OnceLock;
+
 use unring_exchange::{Incomplete, RemoteAnswer, UpstreamOutcome};
 use unring_peer::PeerId;
 
@@ -10,7 +12,23 @@ use crate::handler::Reply;
 use crate::limits::{ANSWER_RECORD_BYTES, ANSWER_RING_BYTES, MAX_ERROR_BYTES, MAX_OUTCOMES};
 use crate::pb;
 
-pub(crate) fn answer_to_wire(reply: &Reply, decode: bool) -> pb::ListPeersResponse {
+/// A peer id as messages have it. To write it takes longer than the rest of a small answer, and whoever answers is
+/// always the same.
+#[derive(Debug, Default)]
+pub(crate) struct Responder(OnceLock<(PeerId, String)>);
+
+impl Responder {
+    fn text(&self, peer: PeerId) -> String {
+        let (known, text) = self.0.get_or_init(|| (peer, peer.to_base58()));
+        if *known == peer { text.clone() } else { peer.to_base58() }
+    }
+}
+
+pub(crate) fn answer_to_wire(
+    reply: &Reply,
+    decode: bool,
+    responder: &Responder,
+) -> pb::ListPeersResponse {
     let answer = &reply.answer;
     let fitting = records::that_fit(&answer.records, decode, ANSWER_RECORD_BYTES);
     let sent = answer.records.get(..fitting).unwrap_or_default();
@@ -25,7 +43,7 @@ pub(crate) fn answer_to_wire(reply: &Reply, decode: bool) -> pb::ListPeersRespon
             .collect(),
         upstreams: answer.upstreams.iter().take(MAX_OUTCOMES).map(outcome_to_wire).collect(),
         rings: topology::rings_to_wire(&reply.rings, &reply.names, ANSWER_RING_BYTES),
-        responder: answer.responder.to_base58(),
+        responder: responder.text(answer.responder),
         request_id: answer.request_id.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
         retry_after_ms: retry_after_ms(answer.retry_after),
     }

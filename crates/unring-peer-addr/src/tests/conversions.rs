@@ -14,7 +14,7 @@ use unring_peer::{SignedRecord, UnixMillis};
 
 use super::support::{identity, large_record, peer, record, ring_of_three};
 use crate::convert::{
-    answer_from_wire, answer_to_wire, batch_from_wire, cut, open_from_wire, request_from_wire,
+    Responder, answer_from_wire, batch_from_wire, cut, open_from_wire, request_from_wire,
     request_to_wire, topology_from_wire, topology_to_wire, update_from_wire,
 };
 use crate::{InvalidMessage, Refusal, Reply, Unauthenticated, pb};
@@ -46,6 +46,10 @@ fn reply(records: Vec<SignedRecord>) -> Reply {
     };
     let names = topology.nodes.iter().map(|node| (node.id, node.name.clone())).collect();
     Reply { answer, rings: topology.rings, names }
+}
+
+fn answer_to_wire(reply: &Reply, decode: bool) -> pb::ListPeersResponse {
+    crate::convert::answer_to_wire(reply, decode, &Responder::default())
 }
 
 #[test]
