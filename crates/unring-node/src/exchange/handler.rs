@@ -9,7 +9,9 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use tokio::sync::oneshot;
 use unring_cycle_detector::{Ring, Topology};
-use unring_exchange::{Admission, Answer, Disposition, InboundId, Request, Scope};
+use unring_exchange::{
+    Admission, Answer, Disposition, Engine, InboundId, Request, Scope, Signatures,
+};
 use unring_peer::PeerId;
 use unring_peer_addr::{Caller, Handler, Refusal, Reply, WatchBatch, WatchOpen, WatchUpdate};
 use unring_rate_governor::{Decision, Governor, Limited, Priority, WhichLimit};
@@ -91,14 +93,13 @@ impl NodeHandler {
             }
         }
     }
+}
 
-    fn reply(&self, answer: Answer) -> Reply {
-        self.exchange.read(|engine, _| {
-            let rings = short_rings(engine.rings(), &engine.me());
-            let names = engine.names(rings.iter().flat_map(|ring| &ring.members));
-            Reply { answer, rings, names }
-        })
-    }
+/// An answer, and the rings known when it goes out.
+fn reply(engine: &Engine<Signatures>, answer: Answer) -> Reply {
+    let rings = short_rings(engine.rings(), &engine.me());
+    let names = engine.names(rings.iter().flat_map(|ring| &ring.members));
+    Reply { answer, rings, names }
 }
 
 /// Tells the engine when the caller is gone before its answer is there.
@@ -136,28 +137,28 @@ impl Handler for NodeHandler {
         let priority = if takes_part { Priority::Exchange } else { Priority::Probe };
         let cost = if request.scope == Scope::Recursive { RECURSIVE_COST } else { NonZeroU32::MIN };
         let admission = self.admit(&caller, priority, cost)?;
-        let (answer, cancel) = self.exchange.event(|state, now| {
+        let answered = self.exchange.event(|state, now| {
             let disposition =
                 state.engine.on_request(now, caller.peer, request, admission, budget)?;
             Ok::<_, Refusal>(match disposition {
-                Disposition::Answered(answer) => (Ok(*answer), None),
+                Disposition::Answered(answer) => Ok(reply(&state.engine, *answer)),
                 Disposition::Pending(inbound) => {
                     let (caller, answer) = oneshot::channel();
                     state.answers.insert(inbound, caller);
-                    (Err(answer), Some(inbound))
+                    Err((inbound, answer))
                 }
             })
         })?;
-        let mut cancel = Cancel { exchange: &self.exchange, inbound: cancel };
-        let answer = match answer {
-            Ok(answer) => answer,
-            // The engine answers before the budget is over; it drops the request only when the node stops.
-            Err(pending) => pending
-                .await
-                .map_err(|_| Refusal::Draining { retry_after: Duration::from_secs(1) })?,
+        let (inbound, answer) = match answered {
+            Ok(reply) => return Ok(reply),
+            Err(pending) => pending,
         };
+        let mut cancel = Cancel { exchange: &self.exchange, inbound: Some(inbound) };
+        // The engine answers before the budget is over; it drops the request only when the node stops.
+        let answer =
+            answer.await.map_err(|_| Refusal::Draining { retry_after: Duration::from_secs(1) })?;
         cancel.inbound = None;
-        Ok(self.reply(answer))
+        Ok(self.exchange.read(|engine, _| reply(engine, answer)))
     }
 
     async fn watch_peers(
