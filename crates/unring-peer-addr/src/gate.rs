@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -10,7 +9,7 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
@@ -23,9 +22,10 @@ use crate::answer::answer_of;
 use crate::caller::{CALLER_METADATA, check_proof, wall_clock};
 use crate::convert::Responder;
 use crate::limits::MAX_REQUEST_BYTES;
-use crate::service::CUT_GRACE;
+use crate::pb::peer_addr_service_server::PeerAddrServiceServer;
+use crate::service::{CUT_GRACE, GrpcService, at_most};
 use crate::{
-    Caller, ConnectInfo, InvalidMessage, Refusal, ServerConfig, Transport, Unauthenticated,
+    Caller, ConnectInfo, Handler, InvalidMessage, Refusal, ServerConfig, Transport, Unauthenticated,
 };
 
 const LIST_PEERS: &str = "/unring.peeraddr.v1.PeerAddrService/ListPeers";
@@ -81,15 +81,18 @@ impl CallContext {
 }
 
 /// The service of one connection.
-#[derive(Clone, Debug)]
-pub(crate) struct Gate {
+#[derive(Debug)]
+pub(crate) struct Gate<H> {
+    /// The one that is called all the time; asked without a search among the others.
+    pub(crate) service: PeerAddrServiceServer<GrpcService<H>>,
+    /// Health and reflection.
     pub(crate) routes: Routes,
     pub(crate) info: ConnectInfo,
     pub(crate) activity: Activity,
     pub(crate) shared: Arc<Shared>,
 }
 
-impl Gate {
+impl<H: Handler> Gate<H> {
     fn admit(&self, request: &Request<Incoming>) -> Result<CallContext, Refusal> {
         let authority = request.uri().authority().map_or("", |authority| authority.as_str());
         let health = request.uri().path() == HEALTH_CHECK;
@@ -103,16 +106,12 @@ impl Gate {
     }
 }
 
-impl Service<Request<Incoming>> for Gate {
+impl<H: Handler> hyper::service::Service<Request<Incoming>> for Gate<H> {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
-    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let refuse = |refusal: Refusal| -> Self::Future {
             let response = Status::from(refusal).into_http();
             Box::pin(async move { Ok(response) })
@@ -135,10 +134,15 @@ impl Service<Request<Incoming>> for Gate {
             GET_TOPOLOGY => Some("GetTopologyRequest"),
             _ => None,
         };
-        let response = self.routes.call(request.map(|body| bounded(body, message)));
+        let request = request.map(|body| bounded(body, message));
+        let response: Self::Future = if lasting {
+            self.service.clone().call(request)
+        } else {
+            Box::pin(self.routes.clone().call(request))
+        };
         // The handler keeps to the budget; whoever sends its message byte by byte does not.
         let budget = context.budget(&self.shared.config);
-        let response = timeout(budget.saturating_add(2 * CUT_GRACE), response);
+        let response = at_most(budget.saturating_add(2 * CUT_GRACE), response);
         Box::pin(async move {
             let response = match response.await {
                 Ok(response) => response?,

@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures::stream::{Stream, StreamExt as _};
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
@@ -77,8 +76,7 @@ where
     let service = PeerAddrServiceServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let routes = Routes::new(service)
-        .add_service(health_service)
+    let routes = Routes::new(health_service)
         .add_service(reflection().build_v1().map_err(ServeError::Reflection)?)
         .add_service(reflection().build_v1alpha().map_err(ServeError::Reflection)?)
         .prepare();
@@ -101,7 +99,8 @@ where
                             visited.connected(Caller { peer: Some(peer), remote, transport });
                         }
                         let shared = Arc::clone(&shared);
-                        let gate = Gate { routes: routes.clone(), info, activity, shared };
+                        let (service, routes) = (service.clone(), routes.clone());
+                        let gate = Gate { service, routes, info, activity, shared };
                         connections.spawn(connection(io, gate, http.clone(), draining.clone()));
                     }
                     Some(Err(error)) => {
@@ -146,9 +145,9 @@ fn http2_builder(config: &ServerConfig) -> http2::Builder<TokioExecutor> {
     http
 }
 
-async fn connection<IO>(
+async fn connection<IO, H: Handler>(
     io: IO,
-    gate: Gate,
+    gate: Gate<H>,
     http: http2::Builder<TokioExecutor>,
     mut draining: watch::Receiver<bool>,
 ) where
@@ -157,8 +156,7 @@ async fn connection<IO>(
     let (remote, activity) = (gate.info.remote, gate.activity.clone());
     let patience = Patience::from(&gate.shared.config);
     activity.start();
-    let mut connection =
-        pin!(http.serve_connection(TokioIo::new(io), TowerToHyperService::new(gate)));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(io), gate));
     // What the watch gives back is a lock, which must not be held while waiting.
     let drained = async { drop(draining.wait_for(|draining| *draining).await) };
     let ended = tokio::select! {

@@ -1,12 +1,14 @@
 //! The generated service over a [`Handler`].
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec;
 
+use futures::future::poll_immediate;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use tokio::time::error::Elapsed;
 use tokio::time::{Sleep, timeout};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -105,8 +107,17 @@ async fn within<T>(
     budget: Duration,
     answer: impl Future<Output = Result<T, Refusal>>,
 ) -> Result<T, Refusal> {
-    let answer = timeout(budget.saturating_add(CUT_GRACE), answer).await;
+    let answer = at_most(budget.saturating_add(CUT_GRACE), answer).await;
     answer.unwrap_or(Err(Refusal::DeadlineExceeded { budget }))
+}
+
+/// What `future` comes to within `limit`; what is there at once, as all that comes from the book, needs no timer.
+pub(crate) async fn at_most<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    match poll_immediate(future.as_mut()).await {
+        Some(output) => Ok(output),
+        None => timeout(limit, future).await,
+    }
 }
 
 /// The status of a message on a stream that could not be read.
