@@ -110,6 +110,8 @@ pub(crate) struct Book {
     version: u64,
     /// The highest version of a record that expired.
     expired_version: u64,
+    /// Changes with every record that comes, goes or moves.
+    revision: u64,
     capacity: usize,
 }
 
@@ -125,6 +127,7 @@ impl Book {
             graves: Graves::new(capacity),
             version: 0,
             expired_version: 0,
+            revision: 0,
             capacity: capacity.get(),
         }
     }
@@ -271,6 +274,7 @@ impl Book {
 
     fn remove(&mut self, peer: &PeerId) -> Option<Entry> {
         let entry = self.entries.remove(peer)?;
+        self.revision += 1;
         self.by_version.remove(&entry.version);
         self.by_expiry.remove(&(entry.record.record().expires_at(), entry.version));
         let joined_to = self.is_joined_to(peer);
@@ -312,20 +316,14 @@ impl Book {
         Some(record)
     }
 
-    /// The records of all nodes that another node joins, in no order, and where among them that of `peer` is.
-    pub(crate) fn topology(&self, peer: Option<PeerId>) -> (&[SignedRecord], Option<usize>) {
-        (&self.shelves.topology, self.place_of(peer, true))
+    /// The records of all nodes that another node joins, in no order.
+    pub(crate) fn topology(&self) -> &[SignedRecord] {
+        &self.shelves.topology
     }
 
-    /// The records of all others, in no order, and where among them that of `peer` is.
-    pub(crate) fn others(&self, peer: Option<PeerId>) -> (&[SignedRecord], Option<usize>) {
-        (&self.shelves.others, self.place_of(peer, false))
-    }
-
-    fn place_of(&self, peer: Option<PeerId>, joined_to: bool) -> Option<usize> {
-        let peer = peer?;
-        let entry = self.entries.get(&peer)?;
-        (self.is_joined_to(&peer) == joined_to).then_some(entry.place)
+    /// The records of all others, in no order.
+    pub(crate) fn others(&self) -> &[SignedRecord] {
+        &self.shelves.others
     }
 
     pub(crate) fn get(&self, peer: &PeerId) -> Option<&SignedRecord> {
@@ -356,8 +354,14 @@ impl Book {
         self.version
     }
 
+    /// Another one for every other content of the book or of our own record: unlike the version, also when a record expires.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
     /// A version for a change beside the book: of our own record, which streams tell among the others.
     pub(crate) fn next_version(&mut self) -> u64 {
+        self.revision += 1;
         self.version += 1;
         self.version
     }

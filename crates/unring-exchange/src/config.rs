@@ -13,6 +13,20 @@ pub const DEFAULT_HOP_LIMIT: u8 = 64;
 /// Records in one answer at most; a caller that asks for more gets this many.
 pub const MAX_ANSWER_RECORDS: usize = 1000;
 
+/// Samples of the book that are kept for answers. So many requests, in a second or since the book changed, each get one of
+/// their own; further ones share these, in turn.
+pub const MAX_SAMPLES: usize = 16;
+
+/// Answers that hold the same sample: to draw and write one then costs each of them little. It is drawn anew after so many.
+pub const MAX_SAMPLE_USES: u32 = 64;
+
+/// How long a sample is kept for further answers. It is drawn anew when it is older.
+pub const MAX_SAMPLE_AGE: Duration = Duration::from_secs(1);
+
+/// Bytes of the records of all samples that are kept, twice over: shared with the book, and written. 16 samples of 100 usual
+/// records take 600 KiB. A sample beyond it is drawn for one answer.
+pub const MAX_SAMPLE_BYTES: usize = 4 * 1024 * 1024;
+
 /// Records in one push on a stream. More go into the next one.
 pub const MAX_PUSH_RECORDS: usize = 500;
 

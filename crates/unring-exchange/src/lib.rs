@@ -35,6 +35,7 @@ mod id;
 mod looks;
 mod message;
 mod now;
+mod records;
 mod renewal;
 mod stream;
 mod trace;
@@ -58,6 +59,7 @@ pub use self::message::{
     Answer, Incomplete, OutboundRequest, RemoteAnswer, Request, Scope, UpstreamOutcome,
 };
 pub use self::now::Now;
+pub use self::records::{Records, Sample, Written};
 pub use self::trace::{
     Hop, InvalidTrace, MAX_HOP_LIMIT, MAX_PATH, RequestId, Stamp, StampKey, Trace,
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use unring_peer::{PeerId, SignedRecord, UnverifiedRecord};
 
-use crate::{RequestId, Trace};
+use crate::{Records, RequestId, Trace};
 
 /// How far a request may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +92,8 @@ pub struct UpstreamOutcome {
 pub struct Answer {
     /// Who answers.
     pub responder: PeerId,
-    /// The records, those that others join to first.
-    pub records: Vec<SignedRecord>,
+    /// The records: the asker's own, ours, those that others join to, then the others.
+    pub records: Records,
     /// Why it may hold less than was asked for.
     pub incomplete: BTreeSet<Incomplete>,
     /// What became of each upstream; empty for a local answer.

@@ -28,7 +28,7 @@ impl Handler for Hermit {
     ) -> Result<Reply, Refusal> {
         let answer = Answer {
             responder: self.0,
-            records: Vec::new(),
+            records: Vec::new().into(),
             incomplete: [].into(),
             upstreams: Vec::new(),
             request_id: None,

@@ -88,9 +88,13 @@ impl<V: Verifier + Clone> World<V> {
     }
 
     /// No node may show a record of its own whose `seq` is not on disk.
-    pub(crate) fn assert_persisted(&self, id: NodeId, records: &[SignedRecord]) {
+    pub(crate) fn assert_persisted<'a>(
+        &self,
+        id: NodeId,
+        records: impl IntoIterator<Item = &'a SignedRecord>,
+    ) {
         let node = &self.nodes[id];
-        for record in records.iter().map(SignedRecord::record) {
+        for record in records.into_iter().map(SignedRecord::record) {
             assert!(
                 record.peer_id != node.peer_id() || record.seq <= node.persisted_seq,
                 "{} shows seq {} with {} on disk",
@@ -124,7 +128,7 @@ impl<V: Verifier + Clone> World<V> {
             let responder = self.nodes[to.node].peer_id();
             let answer = Box::new(Answer {
                 responder,
-                records: Vec::new(),
+                records: Vec::new().into(),
                 incomplete: [].into(),
                 upstreams: Vec::new(),
                 request_id: None,

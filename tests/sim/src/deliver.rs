@@ -106,10 +106,10 @@ impl<V: Verifier + Clone> World<V> {
     }
 
     pub(crate) fn respond(&mut self, from: NodeId, waiting: Waiting, answer: Answer) {
-        self.assert_persisted(from, &answer.records);
+        self.assert_persisted(from, answer.records.iter());
         match waiting {
             Waiting::Node(to) => {
-                self.traffic.count_records(&answer.records);
+                self.traffic.count_records(answer.records.iter());
                 let from = self.nodes[from].peer_id();
                 if !self.faults.is_lost() {
                     self.send(Message::Response { to, from, answer: Box::new(answer) });

@@ -67,8 +67,11 @@ impl Traffic {
     }
 
     /// Records in an answer, or in the message that opens a stream.
-    pub(crate) fn count_records(&mut self, records: &[SignedRecord]) {
-        self.count_bytes(records.iter().map(SignedRecord::wire_bytes).sum());
+    pub(crate) fn count_records<'a>(
+        &mut self,
+        records: impl IntoIterator<Item = &'a SignedRecord>,
+    ) {
+        self.count_bytes(records.into_iter().map(SignedRecord::wire_bytes).sum());
     }
 
     fn count_bytes(&mut self, bytes: usize) {

@@ -26,8 +26,11 @@ impl Reader {
         read
     }
 
-    pub(crate) fn records(&mut self, records: &[SignedRecord]) -> Vec<UnverifiedRecord> {
-        records.iter().map(|record| self.record(record)).collect()
+    pub(crate) fn records<'a>(
+        &mut self,
+        records: impl IntoIterator<Item = &'a SignedRecord>,
+    ) -> Vec<UnverifiedRecord> {
+        records.into_iter().map(|record| self.record(record)).collect()
     }
 
     pub(crate) fn request(&mut self, request: OutboundRequest) -> Request {
@@ -39,7 +42,7 @@ impl Reader {
     pub(crate) fn answer(&mut self, responder: PeerId, answer: &Answer) -> RemoteAnswer {
         RemoteAnswer {
             responder,
-            records: self.records(&answer.records),
+            records: self.records(answer.records.iter()),
             refused: 0,
             incomplete: answer.incomplete.clone(),
             retry_after: answer.retry_after,

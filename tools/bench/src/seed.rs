@@ -80,7 +80,7 @@ impl Handler for Records {
     async fn list_peers(&self, _: Caller, _: Request, _: Duration) -> Result<Reply, Refusal> {
         let answer = Answer {
             responder: self.me,
-            records: Vec::new(),
+            records: Vec::new().into(),
             incomplete: std::collections::BTreeSet::new(),
             upstreams: Vec::new(),
             request_id: None,

@@ -9,6 +9,7 @@ mod refresh;
 mod request;
 mod response;
 mod restore;
+mod samples;
 mod select;
 mod streams;
 mod timers;
@@ -31,6 +32,7 @@ pub use self::view::{PeerView, RecentRequest, UpstreamView};
 use self::own::Own;
 use self::request::Pending;
 use self::response::Call;
+use self::samples::Samples;
 use crate::action::Action;
 use crate::book::Book;
 use crate::config::Config;
@@ -57,6 +59,7 @@ pub struct Engine<V> {
     rng: StdRng,
     own: Own,
     book: Book,
+    samples: Samples,
     dedup: DedupStore<(PeerId, RequestId), PeerId>,
     detector: Detector<PeerId>,
     detector_swept: Option<Duration>,
@@ -125,6 +128,7 @@ impl<V: Verifier> Engine<V> {
             rng,
             own,
             book: Book::new(config.book_capacity),
+            samples: Samples::default(),
             dedup: DedupStore::new(dedup),
             detector: Detector::new(detector),
             detector_swept: None,

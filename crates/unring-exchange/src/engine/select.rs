@@ -1,7 +1,8 @@
 //! Which records an answer holds.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
-use std::hint::black_box;
+use std::sync::Arc;
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -11,90 +12,87 @@ use crate::config::MAX_ANSWER_RECORDS;
 use crate::engine::Engine;
 use crate::message::Answer;
 use crate::now::Now;
+use crate::records::{Records, Sample};
 use crate::verifier::Verifier;
 
 impl<V: Verifier> Engine<V> {
-    /// An answer from the book: our own record, the asker's newest (a node whose database was lost hears of its `seq`),
-    /// those of all nodes that others join to (they carry the topology), then a random sample of the others up to
-    /// `max_peers`.
+    /// An answer from the book: the asker's own newest record (a node whose database was lost hears of its `seq`), and a
+    /// [sample](Self::draw) that other answers may share.
     pub(crate) fn answer(&mut self, now: Now, asker: Option<PeerId>, max_peers: usize) -> Answer {
         self.expire(now);
         self.poll_detector(now);
-        let wanted = if max_peers == 0 { self.config.default_max_peers } else { max_peers };
+        let shared = self.sample(now, max_peers);
         let askers_own = asker.and_then(|asker| self.book.get(&asker));
-        let topology = Choice::all_but(self.book.topology(asker));
-        let others = Choice::all_but(self.book.others(asker));
-        let room = MAX_ANSWER_RECORDS - 1 - askers_own.iter().count();
-        // A tenth stays for the sample: whoever signs records that join each other must not displace it.
-        let reserved = wanted.min(others.len()).min(room / 10);
-        let mut records = Vec::with_capacity(
-            (2 + topology.len() + wanted.min(others.len())).min(MAX_ANSWER_RECORDS),
-        );
-        records.extend(self.own.record.iter().chain(askers_own).cloned());
-        let before = records.len();
-        if topology.len() > room - reserved {
-            // Those that really called first; of hearsay any part is as good as another.
-            let (called, hearsay): (Vec<_>, Vec<_>) = topology
-                .iter()
-                .partition(|record| self.book.brought_itself(&record.record().peer_id));
-            let called = sample(&mut self.rng, called, room - reserved);
-            let left = room - reserved - called.len();
-            records.extend(called.into_iter().cloned());
-            records.extend(sample(&mut self.rng, hearsay, left).into_iter().cloned());
-        } else {
-            records.extend(topology.iter().cloned());
-        }
-        let left = room - (records.len() - before);
-        others.sample(&mut self.rng, wanted.min(left), &mut records);
+        let askers_own = askers_own.filter(|own| !shared.holds(&own.record().peer_id)).cloned();
         Answer {
             responder: self.me(),
-            records,
+            records: Records::new(askers_own, shared),
             incomplete: BTreeSet::new(),
             upstreams: Vec::new(),
             request_id: None,
             retry_after: None,
         }
     }
-}
 
-/// Records to choose from: a shelf of the book, but for one place on it.
-struct Choice<'a> {
-    shelf: &'a [SignedRecord],
-    but: Option<usize>,
-}
-
-impl<'a> Choice<'a> {
-    fn all_but((shelf, but): (&'a [SignedRecord], Option<usize>)) -> Self {
-        Self { shelf, but }
-    }
-
-    fn len(&self) -> usize {
-        self.shelf.len() - usize::from(self.but.is_some())
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &'a SignedRecord> {
-        let (before, behind) = match self.but {
-            Some(but) => (&self.shelf[..but], &self.shelf[but + 1..]),
-            None => (self.shelf, &[][..]),
-        };
-        before.iter().chain(behind)
-    }
-
-    /// Adds `count` at random, all of them when there are no more. Takes time for those alone, not for the whole shelf.
-    fn sample(&self, rng: &mut StdRng, count: usize, into: &mut Vec<SignedRecord>) {
-        if self.len() <= count {
-            into.extend(self.iter().cloned());
-            return;
+    /// A sample for an answer; a kept one, if it is of the usual size and there are enough of those.
+    fn sample(&mut self, now: Now, max_peers: usize) -> Arc<Sample> {
+        let others = self.book.others().len();
+        let usual = self.config.default_max_peers.min(others);
+        let wanted = if max_peers == 0 { usual } else { max_peers.min(others) };
+        if wanted != usual {
+            return Arc::new(Sample::new(self.draw(wanted)));
         }
-        let behind = |index: usize| index + usize::from(self.but.is_some_and(|but| index >= but));
-        let chosen: Vec<_> = distinct(rng, self.len(), count)
-            .filter_map(|index| self.shelf.get(behind(index)))
-            .collect();
-        // They lie anywhere in memory. Read side by side, they come into the cache together; to share them raises a count
-        // of each, and those wait for one another.
-        black_box(chosen.iter().filter_map(|record| record.envelope().first()).max());
-        into.extend(chosen.into_iter().cloned());
+        if let Some(kept) = self.samples.next(now.mono, self.book.revision()) {
+            return kept;
+        }
+        let drawn = self.draw(wanted);
+        let is_all = drawn.len() == usize::from(self.own.record.is_some()) + self.book.len();
+        let drawn = Arc::new(Sample::new(drawn));
+        self.samples.keep(now.mono, &drawn, is_all);
+        drawn
     }
+
+    /// Our own record, those of all nodes that others join to (they carry the topology), then `wanted` of the others at
+    /// random. It leaves room for the asker's own.
+    fn draw(&mut self, wanted: usize) -> Vec<SignedRecord> {
+        let (topology, others) = (self.book.topology(), self.book.others());
+        let room = MAX_ANSWER_RECORDS - 2;
+        // A tenth stays for the sample: whoever signs records that join each other must not displace it.
+        let reserved = wanted.min(room / 10);
+        let mut records = Vec::with_capacity((1 + topology.len() + wanted).min(MAX_ANSWER_RECORDS));
+        records.extend(self.own.record.clone());
+        let before = records.len();
+        if topology.len() > room - reserved {
+            // Those that really called first; of hearsay any part is as good as another.
+            let (called, hearsay): (Vec<_>, Vec<_>) = topology
+                .iter()
+                .partition(|record| self.book.brought_itself(&record.record().peer_id));
+            sample(&mut self.rng, &called, room - reserved, &mut records);
+            let left = room - reserved - (records.len() - before);
+            sample(&mut self.rng, &hearsay, left, &mut records);
+        } else {
+            records.extend_from_slice(topology);
+        }
+        let left = room - (records.len() - before);
+        sample(&mut self.rng, others, wanted.min(left), &mut records);
+        records
+    }
+}
+
+/// Adds `count` of `among` at random; all of them when there are no more.
+fn sample<R: Borrow<SignedRecord>>(
+    rng: &mut StdRng,
+    among: &[R],
+    count: usize,
+    into: &mut Vec<SignedRecord>,
+) {
+    let shared = |record: &R| record.borrow().clone();
+    if among.len() <= count {
+        into.extend(among.iter().map(shared));
+        return;
+    }
+    let chosen = distinct(rng, among.len(), count);
+    into.extend(chosen.filter_map(|index| among.get(index)).map(shared));
 }
 
 /// `count` different numbers below `among`, each set of them as likely: Floyd's algorithm (Bentley and Floyd, CACM 30(9),
@@ -108,18 +106,6 @@ fn distinct(rng: &mut StdRng, among: usize, count: usize) -> impl Iterator<Item 
         taken[number / 64] |= 1 << (number % 64);
         number
     })
-}
-
-/// `count` of `records` at random; all of them when there are no more.
-fn sample<'a>(
-    rng: &mut StdRng,
-    records: Vec<&'a SignedRecord>,
-    count: usize,
-) -> Vec<&'a SignedRecord> {
-    if records.len() <= count {
-        return records;
-    }
-    distinct(rng, records.len(), count).filter_map(|index| records.get(index).copied()).collect()
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Which records an answer holds.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use unring_peer::{Identity, PeerId, SignedRecord};
 
 use super::support::*;
-use crate::config::MAX_ANSWER_RECORDS;
+use crate::config::{MAX_ANSWER_RECORDS, MAX_SAMPLES};
 use crate::{Answer, Request};
 
 fn subjects(answer: &Answer) -> Vec<PeerId> {
@@ -57,9 +58,9 @@ fn the_asker_hears_of_its_own_newest_record() {
     let caller_record = Some(unverified(&record(&asker, 3)));
     let request = Request { caller_record, ..asking(1) };
     let answer = node.answered(Some(asker.peer_id()), request);
-    assert_eq!(answer.records.len(), 3);
-    assert_eq!(answer.records[1].record().seq, 9);
-    assert_eq!(subjects(&answer)[1], asker.peer_id());
+    let own = |record: &&SignedRecord| record.record().peer_id == asker.peer_id();
+    let seqs: Vec<_> = answer.records.iter().filter(own).map(|own| own.record().seq).collect();
+    assert_eq!(seqs, [9], "once, whether or not it was drawn");
 }
 
 #[test]
@@ -73,9 +74,45 @@ fn an_answer_is_bounded_and_still_holds_the_askers_own() {
         record_with(node, 1, |record| record.joins = joins)
     });
     let mut node = knowing(&chain.collect::<Vec<_>>());
-    let answer = node.answered(Some(asker.peer_id()), asking(0));
-    assert_eq!(answer.records.len(), MAX_ANSWER_RECORDS);
-    assert_eq!(subjects(&answer)[..2], [node.me(), asker.peer_id()]);
+    let subjects = subjects(&node.answered(Some(asker.peer_id()), asking(0)));
+    // One less when it was drawn with the others.
+    assert!((MAX_ANSWER_RECORDS - 1..=MAX_ANSWER_RECORDS).contains(&subjects.len()));
+    assert!(subjects.contains(&asker.peer_id()) && subjects.contains(&node.me()));
+}
+
+#[test]
+fn answers_in_quick_succession_share_samples_and_a_change_ends_that() {
+    let records: Vec<_> = (0..300).map(|_| record(&Identity::generate(), 1)).collect();
+    let mut node = knowing(&records);
+    let sample = |node: &mut Harness, max_peers| -> BTreeSet<PeerId> {
+        let subjects = subjects(&node.answered(None, asking(max_peers)));
+        assert_eq!(subjects.len(), 101);
+        subjects.into_iter().collect()
+    };
+    let first: Vec<_> = (0..MAX_SAMPLES).map(|_| sample(&mut node, 0)).collect();
+    assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), MAX_SAMPLES, "one for each");
+    let next: Vec<_> = (0..MAX_SAMPLES).map(|_| sample(&mut node, 100)).collect();
+    assert_eq!(next, first, "then the same again");
+    let drawn: BTreeSet<_> = first.iter().flatten().collect();
+    assert!(drawn.len() > 290, "together they tell nearly all: {}", drawn.len());
+
+    let newcomer = Identity::generate();
+    let caller_record = Some(unverified(&record(&newcomer, 1)));
+    let request = Request { caller_record, ..asking(0) };
+    let answer = node.answered(Some(newcomer.peer_id()), request);
+    assert!(subjects(&answer).contains(&newcomer.peer_id()));
+    assert!(!first.contains(&sample(&mut node, 0)), "drawn anew");
+}
+
+#[test]
+fn nobody_is_told_of_a_record_that_expired_since_the_sample_was_drawn() {
+    let short = Identity::generate();
+    let short_lived = record_with(&short, 1, |record| record.ttl = Duration::from_secs(60));
+    let mut node = knowing(&[short_lived, record(&Identity::generate(), 1)]);
+    assert!(subjects(&node.answered(None, asking(0))).contains(&short.peer_id()));
+    node.now.mono += Duration::from_secs(61);
+    node.now.unix = node.now.unix.saturating_add(Duration::from_secs(61));
+    assert!(!subjects(&node.answered(None, asking(0))).contains(&short.peer_id()));
 }
 
 #[test]

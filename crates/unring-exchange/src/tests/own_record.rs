@@ -206,7 +206,8 @@ fn the_seq_is_on_disk_before_an_answer_tells_it() {
     let ask = |node: &mut Harness, seq| {
         let caller_record = Some(unverified(&record(&me, seq)));
         let request = Request { caller_record, ..local() };
-        node.answered(Some(caller.peer_id()), request).records[0].record().seq
+        let answer = node.answered(Some(caller.peer_id()), request);
+        answer.records.shared().records()[0].record().seq
     };
     let ahead = EPOCH.get() + 5 * SEQ_RESERVE;
     // The answer does not wait for the disk: it holds the record before.

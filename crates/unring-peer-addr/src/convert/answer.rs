@@ -30,8 +30,9 @@ pub(crate) fn answer_to_wire(
     responder: &Responder,
 ) -> pb::ListPeersResponse {
     let answer = &reply.answer;
-    let fitting = records::that_fit(&answer.records, decode, ANSWER_RECORD_BYTES);
-    let sent = answer.records.get(..fitting).unwrap_or_default();
+    let records: Vec<_> = answer.records.iter().cloned().collect();
+    let fitting = records::that_fit(&records, decode, ANSWER_RECORD_BYTES);
+    let sent = records.get(..fitting).unwrap_or_default();
     pb::ListPeersResponse {
         records: sent.iter().map(records::to_wire).collect(),
         decoded: records::decoded(sent, decode),

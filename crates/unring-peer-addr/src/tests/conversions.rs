@@ -33,7 +33,7 @@ fn reply(records: Vec<SignedRecord>) -> Reply {
     let topology = ring_of_three();
     let answer = Answer {
         responder: peer(1),
-        records,
+        records: records.into(),
         incomplete: [Incomplete::UpstreamFailed, Incomplete::Duplicate].into(),
         upstreams: vec![UpstreamOutcome {
             address: "https://node-2:5871".into(),

@@ -116,7 +116,7 @@ impl Handler for Node {
         let topology = ring_of_three();
         let answer = Answer {
             responder: peer(1),
-            records: self.records.clone(),
+            records: self.records.clone().into(),
             incomplete: [Incomplete::Loop, Incomplete::Busy].into(),
             upstreams: vec![UpstreamOutcome {
                 address: "https://node-2:5871".into(),

@@ -30,7 +30,7 @@ impl Handler for Asked {
         }
         let answer = Answer {
             responder: self.own,
-            records: Vec::new(),
+            records: Vec::new().into(),
             incomplete: [].into(),
             upstreams: Vec::new(),
             request_id: None,
