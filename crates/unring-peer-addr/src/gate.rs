@@ -19,8 +19,9 @@ use unring_peer::UnixMillis;
 
 use crate::activity::Activity;
 use crate::answer::answer_of;
+use crate::body::AnswerBody;
 use crate::caller::{CALLER_METADATA, check_proof, wall_clock};
-use crate::convert::Responder;
+use crate::convert::{Responder, WrittenAnswer};
 use crate::limits::MAX_REQUEST_BYTES;
 use crate::pb::peer_addr_service_server::PeerAddrServiceServer;
 use crate::service::{CUT_GRACE, GrpcService, at_most};
@@ -144,11 +145,14 @@ impl<H: Handler> hyper::service::Service<Request<Incoming>> for Gate<H> {
         let budget = context.budget(&self.shared.config);
         let response = at_most(budget.saturating_add(2 * CUT_GRACE), response);
         Box::pin(async move {
-            let response = match response.await {
+            let mut response = match response.await {
                 Ok(response) => response?,
                 Err(_) => Status::from(Refusal::DeadlineExceeded { budget }).into_http(),
             };
             drop(permit);
+            if let Some(answer) = response.extensions_mut().remove::<WrittenAnswer>() {
+                *response.body_mut() = Body::new(AnswerBody::from(answer));
+            }
             let response = match message {
                 Some(field) if says_too_long(response.headers()) => {
                     too_long(field, MAX_REQUEST_BYTES).into_http()

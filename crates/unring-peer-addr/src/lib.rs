@@ -4,6 +4,7 @@
 mod accept;
 mod activity;
 mod answer;
+mod body;
 mod caller;
 mod client;
 mod codec;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use unring_peer::limits::{MAX_ENVELOPE_BYTES, MAX_TAG_BYTES};
+
 /// Bytes of one gRPC message, both ways: gRPC's own default, which proxies and tools expect. A larger one is refused
 /// by the reader.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -13,6 +15,13 @@ pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// Bytes of records in an answer, so that rings and outcomes still fit below [`MAX_MESSAGE_BYTES`]. Records that no
 /// longer fit are left out, last first; those that others join to come first.
 pub const ANSWER_RECORD_BYTES: usize = 3 * 1024 * 1024;
+
+/// Bytes of those records of an answer that other answers hold as well: what the asker's own one leaves, however large it is.
+pub const SHARED_RECORD_BYTES: usize =
+    ANSWER_RECORD_BYTES - MAX_ENVELOPE_BYTES - MAX_TAG_BYTES - RECORD_FRAME_BYTES;
+
+/// Bytes around a record: tags and lengths of its two fields and of its own.
+const RECORD_FRAME_BYTES: usize = 16;
 
 /// Bytes of rings in an answer; rings that no longer fit are left out, last first. A ring of 100 nodes takes 25 KiB.
 pub const ANSWER_RING_BYTES: usize = 512 * 1024;

@@ -13,8 +13,8 @@ use tokio::time::{Sleep, timeout};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::convert::{
-    answer_to_wire, batch_to_wire, open_from_wire, request_from_wire, topology_to_wire,
-    update_from_wire,
+    batch_to_wire, decoded_answer, open_from_wire, request_from_wire, topology_to_wire,
+    update_from_wire, write_answer,
 };
 use crate::gate::{CallContext, Shared, is_too_long, too_long};
 use crate::limits::MAX_MESSAGE_BYTES;
@@ -51,7 +51,13 @@ impl<H: Handler> PeerAddrService for GrpcService<H> {
         let budget = context.budget(&self.shared.config);
         let reply = self.handler.list_peers(context.caller, request, budget);
         let reply = within(budget, reply).await?;
-        Ok(Response::new(answer_to_wire(&reply, decode, &self.shared.responder)))
+        if decode {
+            return Ok(Response::new(decoded_answer(&reply, &self.shared.responder)));
+        }
+        // The gate sends it in place of the message.
+        let mut response = Response::new(pb::ListPeersResponse::default());
+        response.extensions_mut().insert(write_answer(&reply, &self.shared.responder));
+        Ok(response)
     }
 
     type WatchPeersStream = BoxStream<'static, Result<pb::WatchPeersResponse, Status>>;

@@ -16,7 +16,9 @@ use crate::limits::{
     MAX_PEER_ID_BYTES, MAX_PUBLIC_KEY_BYTES, MAX_RETRY_AFTER, MAX_SIGNATURE_BYTES,
 };
 
-pub(crate) use self::answer::{Responder, answer_from_wire, answer_to_wire};
+pub(crate) use self::answer::{
+    Responder, WrittenAnswer, answer_from_wire, decoded_answer, write_answer,
+};
 pub(crate) use self::request::{request_from_wire, request_to_wire};
 pub use self::topology::{RemoteRing, RemoteTopology};
 pub(crate) use self::topology::{topology_from_wire, topology_to_wire};
