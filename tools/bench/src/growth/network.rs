@@ -31,8 +31,8 @@ const CHECKED: usize = 300;
 /// all that is known. Above, each is answered at once with nothing, so that books fill by streams alone.
 const ASKING: usize = 100;
 
-/// Up to here rings are searched for: each node of a network does so by itself. What is searched for is not sent; what a
-/// ring brings is a look at the join every 5 minutes.
+/// Up to here rings are searched for: each node of a network does so by itself, from its own copy of all joins. What is
+/// searched for is not sent; what a ring brings is a look at the join every 5 minutes.
 const SEARCHING: usize = 300;
 
 /// A network to be measured.
@@ -72,9 +72,7 @@ impl Network {
         let mut number = 0;
         let mut world = World::shaped(Trusting, LATENCY, shape, nodes, |config| {
             config.book_capacity = book_capacity;
-            if nodes > SEARCHING {
-                config.ring_analysis_gap = LIMIT * 100;
-            }
+            config.find_rings = nodes <= SEARCHING;
             // Spread over half of the time, as those of nodes that were not started at once.
             config.record_ttl = TTL - TTL / 2 * number / u32::try_from(nodes).unwrap_or(u32::MAX);
             number += 1;
@@ -121,6 +119,11 @@ impl Network {
 }
 
 impl Found {
+    /// All that is sent on streams: heartbeats, and pushes, each of which a heartbeat is put off by.
+    pub(super) fn steady_messages(&self) -> f64 {
+        (self.steady.heartbeats + self.steady.pushes) as f64
+    }
+
     /// In a line, for whoever waits.
     pub(super) fn line(&self) -> String {
         format!(
