@@ -13,7 +13,7 @@ pub(super) const T: Duration = Duration::from_secs(60);
 pub(super) const CALLERS: u64 = 64;
 
 /// Parts of `T` between two points at which the threads wait for each other, so that their clocks stay together.
-const CHUNKS: u64 = 4;
+pub(super) const CHUNKS: u64 = 4;
 
 /// One question.
 #[derive(Clone, Copy, Debug)]
