@@ -262,7 +262,8 @@ impl Dialer {
     }
 
     /// The dials to start now, each in flight until it is reported back: corroborated peers first, then hearsay, for
-    /// which one in [`HEARSAY_SHARE`] of the dials is reserved; among these those with the fewest failures first.
+    /// which one in [`HEARSAY_SHARE`] of the dials is reserved, and which leaves as many to corroborated peers that wait
+    /// for their time; among these those with the fewest failures first.
     pub fn poll(&mut self, now: Instant) -> Vec<Dial> {
         let room = self.config.max_in_flight.saturating_sub(self.in_flight.len());
         if room == 0 {
@@ -275,6 +276,7 @@ impl Dialer {
             .partition(|(is_hearsay, _)| !is_hearsay);
         due.sort_unstable_by_key(|(_, (failures, due, _, peer))| (*failures, *due, *peer));
         hearsay.sort_unstable();
+        hearsay.truncate(self.most_hearsay().saturating_sub(self.hearsay_in_flight()));
         let reserved = (self.config.max_in_flight / HEARSAY_SHARE)
             .saturating_sub(self.hearsay_in_flight())
             .min(hearsay.len());
@@ -283,6 +285,13 @@ impl Dialer {
         let dials: Vec<_> = in_order.filter_map(|(_, (.., peer))| self.dial(peer)).collect();
         self.in_flight.extend(dials.iter().map(|dial| dial.peer));
         dials
+    }
+
+    /// Dials of hearsay at once: addresses that never answer must not hold up a peer that is due a moment later.
+    fn most_hearsay(&self) -> usize {
+        let most = self.config.max_in_flight;
+        let corroborated = self.waiting().any(|(_, target)| !target.is_hearsay());
+        if corroborated { most - most / HEARSAY_SHARE } else { most }
     }
 
     fn hearsay_in_flight(&self) -> usize {
@@ -299,8 +308,12 @@ impl Dialer {
     /// When [`poll`](Self::poll) has something to do if nothing happens before; `None`: never.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
-        let full = self.in_flight.len() >= self.config.max_in_flight;
-        if full { None } else { self.waiting().map(|(_, target)| target.due).min() }
+        if self.in_flight.len() >= self.config.max_in_flight {
+            return None;
+        }
+        let hearsay = self.hearsay_in_flight() < self.most_hearsay();
+        let waiting = self.waiting().filter(|(_, target)| hearsay || !target.is_hearsay());
+        waiting.map(|(_, target)| target.due).min()
     }
 
     /// Chosen peers to dial sooner or later.

@@ -219,3 +219,17 @@ fn hearsay_without_an_address_holds_no_place_and_all_have_one_when_there_is_room
     }
     assert_eq!(World::new(8, 1, S).dialer.set_wanted(Instant::now(), &all).chosen, ids(FAKE, 4));
 }
+
+#[test]
+fn hearsay_that_never_answers_leaves_room_for_a_peer_that_is_due_later() {
+    let mut world = World::new(192, 1, 10 * S);
+    // Its id makes it wait for the others to dial first.
+    let config = DialConfig::for_limits(&Limits::new(192));
+    world.dialer = Dialer::new(id(HONEST + 1, 0), config, 1);
+    let all = [wanted(FAKE, 60, true), wanted(HONEST, 2, false)].concat();
+    world.dialer.set_wanted(world.now, &all);
+    let honest =
+        |world: &World| world.dials.iter().filter(|(_, peer)| *peer >= id(HONEST, 0)).count();
+    world.run(60 * S, |world| honest(world) == 2);
+    assert_eq!((honest(&world), world.now - world.start), (2, S));
+}
