@@ -174,6 +174,8 @@ async fn connection<IO, H: Handler>(
             }
             let grace = Patience { first: CLOSE_GRACE, idle: CLOSE_GRACE, ..patience };
             connection.as_mut().graceful_shutdown();
+            // The grace begins now, not when it became quiet.
+            activity.start();
             tokio::select! {
                 ended = connection => ended,
                 _ = activity.lapsed(grace) => return,

@@ -67,6 +67,29 @@ async fn a_connection_that_answers_pings_and_makes_no_call_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_told_that_it_is_over_has_time_for_a_call_that_crosses_the_word() {
+    const HEAD: usize = 9;
+    const GOAWAY: u8 = 7;
+    let server = server();
+    let mut io = raw(&server).await;
+    let start = Instant::now();
+    io.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    io.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+    let mut told = None;
+    let mut head = [0; HEAD];
+    while io.read_exact(&mut head).await.is_ok() {
+        if head[3] == GOAWAY {
+            told.get_or_insert(start.elapsed());
+        }
+        let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+        io.read_exact(&mut vec![0; length]).await.unwrap();
+    }
+    let (told, closed) = (told.expect("it was closed without a word"), start.elapsed());
+    assert!((FIRST..FIRST + CLOSE_GRACE / 2).contains(&told), "{told:?}");
+    assert!(closed >= told + CLOSE_GRACE / 2, "told after {told:?}, closed after {closed:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn half_a_preface_and_half_a_list_of_headers_are_not_waited_for() {
     // The preface, an empty SETTINGS frame, and the head of a HEADERS frame whose 64 bytes never come.
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
