@@ -86,7 +86,7 @@ pub const UPSTREAM_HOLD: Duration = Duration::from_millis(200);
 pub const RENEWAL_TRAVEL: u32 = 3;
 
 /// The part of the time it has left that a renewal may wait at one hop, to go together with others: a fortieth, which of
-/// the default ttl is [`HEARTBEAT_INTERVAL`] at first, and half of that after 26 hops.
+/// the default ttl is [`HEARTBEAT_INTERVAL`] at first, and half of that after 28 hops.
 pub const RENEWAL_HOP_SHARE: u32 = 40;
 
 /// The least time from one heartbeat to an upstream to the next, where it is shortened so that both ends take turns.

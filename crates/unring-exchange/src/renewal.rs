@@ -16,6 +16,7 @@ const SOONEST_RENEWAL: u32 = 4;
 /// A renewal has [`RENEWAL_TRAVEL`] of its ttl, from when it was signed, to get everywhere, and waits at each hop for at
 /// most [`RENEWAL_HOP_SHARE`] of what is left of that. So all its waits together stay below that time however long the
 /// way is, and it is passed on at once when it is over. A clock that is behind that of the signer adds by how much it is.
+/// One that was signed late does not wait: others may forget `before` soon, so it needs as much time as this left.
 pub(crate) fn may_wait(
     before: Option<&NodeRecord>,
     record: &NodeRecord,
@@ -23,7 +24,11 @@ pub(crate) fn may_wait(
 ) -> Duration {
     let is_renewed = |before: &NodeRecord| {
         let soonest = before.issued_at.saturating_add(record.ttl / SOONEST_RENEWAL);
-        record.issued_at >= soonest && before.same_content(record)
+        let until = before.issued_at.saturating_add(before.ttl);
+        let left = until.saturating_since(now);
+        record.issued_at >= soonest
+            && left >= record.ttl / RENEWAL_TRAVEL
+            && before.same_content(record)
     };
     if !before.is_some_and(is_renewed) {
         return Duration::ZERO;
