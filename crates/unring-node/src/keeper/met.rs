@@ -32,6 +32,10 @@ impl Met {
         if peers == self.connected {
             return false;
         }
+        // A clock that was set back: who left before that did not leave in the future.
+        for at in self.last.values_mut() {
+            *at = now.min(*at);
+        }
         for peer in peers.union(&self.connected) {
             self.last.insert(*peer, now);
         }
@@ -90,6 +94,18 @@ mod tests {
         }
         let restarted = Met::new(met.all().into_iter().collect());
         assert_eq!(restarted.latest(), set(&[1, 2, 3]));
+    }
+
+    #[test]
+    fn who_left_while_the_clock_was_ahead_is_not_the_only_one_that_was_there() {
+        let peers = peers(3);
+        let mut met = Met::default();
+        met.connected([peers[0]].into(), after(100_000));
+        met.connected([peers[1], peers[2]].into(), after(100_001));
+        met.connected([peers[1], peers[2], peers[0]].into(), after(5));
+        met.connected([peers[1], peers[2]].into(), after(6));
+        met.connected([peers[1]].into(), after(500));
+        assert_eq!(met.latest(), [peers[1], peers[2]].into());
     }
 
     #[test]
