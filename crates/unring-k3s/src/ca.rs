@@ -153,6 +153,10 @@ impl fmt::Debug for CaBundle {
 /// The shortest way of signatures from the first certificate to a root among the others; empty if there is none, or only
 /// one certificate. Each certificate is visited once, so it takes at most `MAX_CA_CERTIFICATES`² signature checks.
 fn chain(certificates: &[X509Certificate<'_>]) -> Vec<usize> {
+    // Who is no CA would be trusted as one: TLS asks an anchor for nothing but its key.
+    if !certificates.first().is_some_and(|first| first.is_ca()) {
+        return Vec::new();
+    }
     // From whom each was reached.
     let mut reached: Vec<Option<usize>> = vec![None; certificates.len()];
     let mut open = VecDeque::from([0]);

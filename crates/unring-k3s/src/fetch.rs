@@ -140,7 +140,7 @@ impl Call<'_> {
 /// In whole seconds; a date is not read, as Go's clients do not.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    Some(Duration::from_secs(seconds).min(limits::MAX_RETRY_AFTER))
 }
 
 /// The start of a body, on one line.

@@ -1,8 +1,13 @@
 //! Every bound on what is read from others or said to them.
 
+use std::time::Duration;
+
 /// Bytes of an answer that the client reads. A cluster of 400 nodes, each named twice as K3s does, takes 80 KB.
 /// At the bound the answer is refused as a whole: half a list is no list.
 pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// The longest pause that a server can ask for; a longer one is taken for this. Nobody is kept away for ever by one answer.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// Addresses taken from one answer: as many as a book holds. Those beyond it are left out and counted.
 pub const MAX_ANSWER_ADDRESSES: usize = 4096;

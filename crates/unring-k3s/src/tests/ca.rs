@@ -47,6 +47,9 @@ fn what_the_hash_does_not_vouch_for_is_not_trusted() {
     let (leaf, _) = root.signs("leaf", &[], |_| {});
     let no_ca = format!("{}{leaf}", middle.pem);
     assert_eq!(read(&no_ca).0, hash_of(no_ca.as_bytes()));
+    // Nor does a hash of the root vouch for the key of somebody whom it signed.
+    let leaf_first = format!("{leaf}{}", root.pem);
+    assert_eq!(read(&leaf_first).0, hash_of(leaf_first.as_bytes()));
 }
 
 #[test]
