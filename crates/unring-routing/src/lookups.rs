@@ -12,7 +12,7 @@ use rand::seq::SliceRandom as _;
 use unring_dedup_store::{FlightLimits, FlightRefused, SingleFlight};
 
 use crate::key::Key;
-use crate::provider::Provider;
+use crate::provider::{MAX_PROVIDERS, Provider};
 use crate::providers::{Providers, Usage};
 use crate::router::LookupError;
 
@@ -66,7 +66,7 @@ impl Lookups {
     }
 
     /// The result for `key`: a kept one, or that of a fetch that is on its way, or that of `fetch`. The local peer is taken
-    /// out of it, and a peer that is in it twice is in it once with its first addresses.
+    /// out of it, a peer that is in it twice is in it once with its first addresses, and of many a sample is left.
     ///
     /// # Errors
     /// At a bound, or what `fetch` says. Errors are not kept.
@@ -105,9 +105,10 @@ impl Lookups {
     }
 
     fn chosen(&self, mut found: Vec<Provider>) -> Arc<Providers> {
-        found.shuffle(&mut *self.rng.lock().unwrap_or_else(PoisonError::into_inner));
         let mut seen = HashSet::from([self.local]);
         found.retain(|provider| seen.insert(provider.peer));
+        found.shuffle(&mut *self.rng.lock().unwrap_or_else(PoisonError::into_inner));
+        found.truncate(MAX_PROVIDERS);
         Arc::new(Providers::new(found, Arc::clone(&self.usage)))
     }
 
@@ -220,7 +221,8 @@ mod tests {
         let (busy, free) = (provider(), provider());
         let own = Provider { peer: local, ..provider() };
         let now = Instant::now();
-        let both = vec![busy.clone(), free.clone(), own, busy.clone()];
+        let elsewhere = Provider { addresses: vec![[10, 9, 9, 9].into()], ..busy.clone() };
+        let both = vec![busy.clone(), free.clone(), own, elsewhere.clone(), elsewhere];
         let first =
             block_on(lookups.get(now, Key::new("a"), async || Ok(vec![busy.clone()]))).unwrap();
         let lease = first.pick().unwrap();

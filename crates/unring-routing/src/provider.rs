@@ -8,6 +8,9 @@ use multiaddr::{Multiaddr, Protocol};
 /// Addresses kept of one provider, in the order told; further ones are skipped. A node has few interfaces.
 pub const MAX_ADDRESSES_PER_PROVIDER: usize = 8;
 
+/// Providers kept of one key: a pull needs a few that work, and Spegel asks for three. Of more, some at random are kept.
+pub const MAX_PROVIDERS: usize = 64;
+
 /// A peer that said it has the content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provider {
