@@ -188,6 +188,15 @@ impl Incoming {
     /// Takes in one connection: gives it back when it is ready, starts its handshake, or closes it.
     fn admit(&mut self, tcp: TcpStream, remote: SocketAddr) -> Option<ServerIo> {
         self.starts.take(1);
+        // First, so that nobody gives way to one that is then refused.
+        let place = match self.tls.is_some().then(|| self.handshake_slots.take(remote.ip(), None)) {
+            Some(Err(full)) => {
+                self.counters.refused_handshake(full);
+                return None;
+            }
+            Some(Ok(place)) => Some(place),
+            None => None,
+        };
         let activity = Activity::new(Arc::clone(&self.counters));
         let slot = match self.slots.take(remote.ip(), Some(activity.clone())) {
             Ok(slot) => slot,
@@ -207,13 +216,6 @@ impl Incoming {
             tcp.start(pressure, counters);
             self.counters.accepted();
             return Some(ServerIo::new(Wire::Plain(tcp), Accepted { info, activity }, slot));
-        };
-        let place = match self.handshake_slots.take(remote.ip(), None) {
-            Ok(place) => place,
-            Err(full) => {
-                self.counters.refused_handshake(full);
-                return None;
-            }
         };
         self.starts.take(PARTS - 1);
         self.handshakes.spawn(async move {
