@@ -24,8 +24,7 @@ pub(crate) fn may_wait(
 ) -> Duration {
     let is_renewed = |before: &NodeRecord| {
         let soonest = before.issued_at.saturating_add(record.ttl / SOONEST_RENEWAL);
-        let until = before.issued_at.saturating_add(before.ttl);
-        let left = until.saturating_since(now);
+        let left = before.expires_at().saturating_since(now);
         record.issued_at >= soonest
             && left >= record.ttl / RENEWAL_TRAVEL
             && before.same_content(record)

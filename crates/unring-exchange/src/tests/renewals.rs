@@ -134,7 +134,7 @@ fn all_waits_of_a_renewal_stay_within_a_third_of_its_ttl() {
     assert!(wait(&version(2, TTL / 2, "1")).is_zero());
     assert!(may_wait(None, before.record(), now).is_zero());
     // Nor what was signed so late that others forget the node while it waits.
-    let until = before.record().issued_at.saturating_add(before.record().ttl);
+    let until = before.record().expires_at();
     let late = record_with(&identity, 2, |record| {
         record.issued_at = UnixMillis::new(until.get() - 60_000);
         record.version = "1".to_owned();
