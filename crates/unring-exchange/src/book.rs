@@ -77,6 +77,13 @@ pub(crate) struct Change<'a> {
     pub(crate) may_wait: Duration,
 }
 
+impl Change<'_> {
+    /// When a stream that holds what it sends for `hold` has to send it.
+    pub(crate) fn due(&self, hold: Duration) -> Duration {
+        self.since + hold.max(self.may_wait)
+    }
+}
+
 /// Who is charged for hearsay. All anonymous callers together are one.
 type Account = Option<PeerId>;
 

@@ -293,19 +293,19 @@ impl Stream {
                 self.sent_version = self.sent_version.max(book.version());
                 break;
             };
-            let Change { record, introducer, version, since, may_wait } = change;
-            if since + hold > now {
+            if change.since + hold > now {
                 // So is everything after it. What comes after one that may not wait is due later.
-                let mut due = since + hold.max(may_wait);
-                let mut hurried = may_wait <= hold;
+                let mut due = change.due(hold);
+                let mut hurried = change.may_wait <= hold;
                 while !hurried && let Some(change) = changes.next() {
-                    due = due.min(change.since + hold.max(change.may_wait));
+                    due = due.min(change.due(hold));
                     hurried = change.may_wait <= hold;
                 }
-                let own = own.map(|own| own.since + hold.max(own.may_wait));
+                let own = own.map(|own| own.due(hold));
                 self.flush_at = Some(own.map_or(due, |own| own.min(due)));
                 break;
             }
+            let Change { record, introducer, version, .. } = change;
             let (peer, seq) = (record.record().peer_id, record.record().seq);
             let has_it = if own_first {
                 self.own_sent >= seq
