@@ -189,13 +189,13 @@ impl Incoming {
     fn admit(&mut self, tcp: TcpStream, remote: SocketAddr) -> Option<ServerIo> {
         self.starts.take(1);
         // First, so that nobody gives way to one that is then refused.
-        let place = match self.tls.is_some().then(|| self.handshake_slots.take(remote.ip(), None)) {
-            Some(Err(full)) => {
+        let place = self.tls.as_ref().map(|_| self.handshake_slots.take(remote.ip(), None));
+        let place = match place.transpose() {
+            Ok(place) => place,
+            Err(full) => {
                 self.counters.refused_handshake(full);
                 return None;
             }
-            Some(Ok(place)) => Some(place),
-            None => None,
         };
         let activity = Activity::new(Arc::clone(&self.counters));
         let slot = match self.slots.take(remote.ip(), Some(activity.clone())) {
