@@ -50,6 +50,8 @@ pub(crate) struct Stream {
     /// Versions that it told us while we were holding ours back: it has them. At most as many as the book holds: each
     /// flush forgets those that are sent or gone.
     has: HashMap<PeerId, u64>,
+    /// The other end signed another record than we keep of it, with the same `seq`. It is told which.
+    owes_its_own: bool,
     /// When what is new is sent; none when nothing is.
     flush_at: Option<Duration>,
     /// Nothing is due before: there was no room.
@@ -110,6 +112,7 @@ impl Stream {
             heard_all: false,
             upstream_has: None,
             has: HashMap::new(),
+            owes_its_own: false,
             flush_at: None,
             put_off_until: Duration::ZERO,
             ready: side == Side::Serving,
@@ -205,6 +208,13 @@ impl Stream {
         self.own_sent = self.own_sent.max(seq);
     }
 
+    /// The other end is to see the record that we keep of it, though it brought one of that `seq`. Nobody else is sent a
+    /// version for that it has one like it: two who keep different ones would go on telling each other.
+    pub(crate) fn owe_its_own(&mut self, now: Duration) {
+        self.owes_its_own = true;
+        self.schedule_at(now);
+    }
+
     /// How long news are held back. An upstream mostly hears of them by itself.
     fn hold(&self) -> Duration {
         if self.side == Side::Serving { Duration::ZERO } else { UPSTREAM_HOLD }
@@ -281,6 +291,12 @@ impl Stream {
     ) -> Option<Flush> {
         let (hold, mut flush) = (self.hold(), Flush::default());
         self.flush_at = None;
+        if std::mem::take(&mut self.owes_its_own)
+            && let Some(kept) = self.peer.and_then(|peer| book.get(&peer))
+        {
+            flush.add(kept);
+            self.has.insert(kept.record().peer_id, kept.record().seq);
+        }
         let mut changes = book.changes_since(self.sent_version).peekable();
         let mut own = own.filter(|own| own.version > self.sent_version);
         loop {

@@ -36,8 +36,15 @@ impl<V: Verifier> Engine<V> {
             Ok(Judgement::Wanted) => {}
             Ok(Judgement::Known) => {
                 self.counters.records_known += 1;
+                let kept = self.book.get(&peer).map(SignedRecord::envelope);
+                let same = kept.is_some_and(|kept| kept == record.envelope());
                 if let Some(stream) = introducer.stream.and_then(|id| self.streams.get_mut(&id)) {
-                    stream.note_has(peer, seq);
+                    if !same && introducer.peer == Some(peer) {
+                        // Two processes sign with its key and have come to the same `seq`: only who signs can go past it.
+                        stream.owe_its_own(now.mono);
+                    } else {
+                        stream.note_has(peer, seq);
+                    }
                 }
                 return;
             }

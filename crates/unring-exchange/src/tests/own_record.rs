@@ -187,6 +187,26 @@ fn a_copied_identity_is_warned_of_once_and_not_fought() {
 }
 
 #[test]
+fn copies_that_came_to_the_same_seq_hear_of_each_other() {
+    let (copied, third) = (Identity::generate(), Identity::generate());
+    let mut hub = Harness::with(&[], |_| {});
+    let first = hub.watcher(&copied, &record(&copied, 5));
+    assert_eq!(pushed(&hub.run(millis(1)), first), [(hub.me(), hub.own_seq())]);
+    let other = record_with(&copied, 5, |record| record.name = "copy".to_owned());
+    let second = hub.watcher(&copied, &other);
+    let own = (hub.me(), hub.own_seq());
+    assert_eq!(pushed(&hub.run(millis(1)), second), [(copied.peer_id(), 5), own]);
+    // Only whoever signs can go past it. Two who merely keep different ones would go on telling each other.
+    let third = hub.watcher(&third, &record(&third, 1));
+    hub.run(seconds(1));
+    hub.stream_records(third, &[other.clone()], false);
+    let actions = hub.run(seconds(1));
+    assert!([first, second, third].iter().all(|stream| pushed(&actions, *stream).is_empty()));
+    hub.stream_records(second, &[other, record(&copied, 5)], false);
+    assert_eq!(pushed(&hub.run(seconds(1)), second), [(copied.peer_id(), 5)], "once for a batch");
+}
+
+#[test]
 fn bumps_that_are_far_apart_are_no_duel() {
     let me = Identity::generate();
     let mut node = node(&me, 0);
