@@ -3,7 +3,7 @@
 use std::io;
 
 use libp2p::core::transport::{ListenerId, TransportError};
-use libp2p::{Swarm, noise};
+use libp2p::{Swarm, noise, tls};
 use multiaddr::Multiaddr;
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::address;
 use crate::config::{Config, MAX_OWN_ADDRESSES, MIN_MAX_CONNECTIONS};
 use crate::swarm::Behaviour;
+use crate::transport::SetupError;
 
 /// Why a network could not be started. Nothing stays bound.
 #[derive(Debug, Error)]
@@ -60,6 +61,9 @@ pub enum BindError {
     /// The Noise keys could not be made.
     #[error("failed to set up Noise")]
     Noise(#[source] noise::Error),
+    /// The certificate for TLS could not be made.
+    #[error("failed to set up TLS")]
+    Tls(#[source] tls::certificate::GenError),
 }
 
 /// Checks everything that can be checked before a port is bound.
@@ -82,6 +86,15 @@ pub(crate) fn validate(config: &Config) -> Result<(), BindError> {
         }
     }
     Ok(())
+}
+
+impl From<SetupError> for BindError {
+    fn from(error: SetupError) -> Self {
+        match error {
+            SetupError::Noise(error) => Self::Noise(error),
+            SetupError::Tls(error) => Self::Tls(error),
+        }
+    }
 }
 
 /// Starts one listener.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
+use crate::network_key::NetworkKey;
+
 /// Protocol version string that identify sends; informational, nothing is decided by it.
 pub const IDENTIFY_PROTOCOL: &str = "unring/1.0.0";
 
@@ -74,6 +76,8 @@ pub struct Config {
     pub limits: Limits,
     /// How wanted peers are dialled.
     pub dial: DialConfig,
+    /// The key of the private network, if it is one.
+    pub network_key: Option<NetworkKey>,
 }
 
 /// Bounds on connections.

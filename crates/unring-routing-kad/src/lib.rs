@@ -10,7 +10,9 @@ mod failure;
 mod gate;
 mod handle;
 mod network;
+mod network_key;
 mod swarm;
+mod transport;
 
 pub use self::bind::BindError;
 pub use self::config::*;
@@ -19,6 +21,7 @@ pub use self::failure::DialFailure;
 pub use self::gate::{LimitExceeded, LimitKind};
 pub use self::handle::{Counters, Event, EventReceiver, Handle};
 pub use self::network::Network;
+pub use self::network_key::{BadNetworkKey, NetworkKey};
 
 #[cfg(test)]
 mod tests;

@@ -55,7 +55,7 @@ impl Network {
     ) -> Result<(Self, Handle, EventReceiver), BindError> {
         bind::validate(&config)?;
         let local = keypair.public().to_peer_id();
-        let mut swarm = swarm::build(keypair, &config).map_err(BindError::Noise)?;
+        let mut swarm = swarm::build(&keypair, &config)?;
         for address in &config.external {
             swarm.add_external_address(address.clone());
         }

@@ -1,11 +1,12 @@
 //! The libp2p stack in one place: transport, behaviours, swarm.
 
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::{Swarm, SwarmBuilder, identify, noise, ping, tcp, yamux};
+use libp2p::{Swarm, identify, ping};
 use libp2p_identity::Keypair;
 
 use crate::config::{self, Config};
 use crate::gate::Gate;
+use crate::transport::{self, SetupError};
 
 /// Every protocol that the node speaks. The gate comes first, so that what it denies costs the others nothing.
 #[derive(NetworkBehaviour)]
@@ -16,7 +17,11 @@ pub(crate) struct Behaviour {
 }
 
 /// Builds the swarm; connections run as tasks of the tokio runtime that polls it.
-pub(crate) fn build(keypair: Keypair, config: &Config) -> Result<Swarm<Behaviour>, noise::Error> {
+pub(crate) fn build(
+    keypair: &Keypair,
+    config: &Config,
+) -> Result<Swarm<Behaviour>, SetupError> {
+    let transport = transport::build(keypair, config.network_key.clone())?;
     let behaviour = Behaviour {
         gate: Gate::new(config.limits),
         identify: identify::Behaviour::new(
@@ -33,25 +38,10 @@ pub(crate) fn build(keypair: Keypair, config: &Config) -> Result<Swarm<Behaviour
                 .with_timeout(config.limits.ping_timeout),
         ),
     };
-    let Ok(builder) = SwarmBuilder::with_existing_identity(keypair)
-        .with_tokio()
-        .with_tcp(tcp::Config::new().nodelay(true), noise::Config::new, multiplexer)?
-        .with_behaviour(|_| behaviour);
-    let swarm = builder
-        .with_swarm_config(|swarm| {
-            swarm
-                .with_idle_connection_timeout(config.limits.idle_timeout)
-                .with_max_negotiating_inbound_streams(config::MAX_NEGOTIATING_STREAMS)
-                // Addresses of one node are tried one after the other, not all at once: each costs it a handshake.
-                .with_smart_dial()
-        })
-        .with_connection_timeout(config::HANDSHAKE_TIMEOUT)
-        .build();
-    Ok(swarm)
-}
-
-fn multiplexer() -> yamux::Config {
-    let mut config = yamux::Config::default();
-    config.set_max_num_streams(config::MAX_STREAMS_PER_CONNECTION);
-    config
+    let swarm = libp2p::swarm::Config::with_tokio_executor()
+        .with_idle_connection_timeout(config.limits.idle_timeout)
+        .with_max_negotiating_inbound_streams(config::MAX_NEGOTIATING_STREAMS)
+        // Addresses of one node are tried one after the other, not all at once: each costs it a handshake.
+        .with_smart_dial();
+    Ok(Swarm::new(transport, behaviour, keypair.public().to_peer_id(), swarm))
 }
