@@ -9,6 +9,8 @@ mod dialer;
 mod failure;
 mod gate;
 mod handle;
+#[cfg(test)]
+mod kad;
 mod network;
 mod network_key;
 mod swarm;

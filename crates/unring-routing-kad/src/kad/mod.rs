@@ -1,0 +1,5 @@
+//! Kademlia. The network does not use it yet.
+
+mod position;
+mod walk;
+mod wire;
