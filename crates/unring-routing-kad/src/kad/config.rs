@@ -1,0 +1,97 @@
+//! Times and bounds of Kademlia, each with its reason.
+
+use std::time::Duration;
+
+use unring_routing::LookupConfig;
+
+/// The protocol of Spegel's network.
+pub const SPEGEL_PROTOCOL: &str = "/spegel/kad/1.0.0";
+
+/// Peers that hold a record, and peers in a bucket: k of the Kademlia paper, and what Spegel and libp2p have.
+pub const REPLICATION: usize = 20;
+/// Requests on their way at once in one walk. go-libp2p's; rust-libp2p has 3. A walk with dead peers in it is then as fast.
+pub const PARALLEL_REQUESTS: usize = 10;
+/// Bytes of one message, in and out: what go-libp2p answers at most.
+pub const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+/// How long after it was told a record is believed: Spegel's.
+pub const RECORD_VALIDITY: Duration = Duration::from_secs(19 * 60);
+/// Each key is told again once in this time. Spegel's is 15 min; 12 leave time for a second try before others forget.
+pub const REPROVIDE_INTERVAL: Duration = Duration::from_secs(12 * 60);
+/// Slots of the time above; in each, the keys of its share of the key space are told. A slot of 11 s has one walk or two.
+pub const REPROVIDE_SLOTS: u32 = 64;
+/// Keys that are told in one go; the next follow when it is done. Bounds what is encoded at once to some 0.5 MB a peer.
+pub const MAX_BATCH: usize = 512;
+/// Keys advertised by this node: the layers, configurations and manifests of some thousand images.
+pub const MAX_ADVERTISED: usize = 65_536;
+/// Records kept of other nodes: 20 nodes with 5000 keys each are 100 000, at about 100 bytes.
+pub const MAX_RECORDS: usize = 262_144;
+/// Of these, of one provider: a quarter, so that four liars are needed to fill the store.
+pub const MAX_RECORDS_PER_PROVIDER: usize = MAX_ADVERTISED;
+/// Providers kept of one key; a further one takes the place of a random one. Three times what an answer of 20 holds.
+pub const MAX_PROVIDERS_PER_KEY: usize = 64;
+/// Providers after which a look-up ends before it has asked everybody. Spegel tries three.
+pub const ENOUGH_PROVIDERS: usize = 8;
+/// One request, the connection included.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+/// After this a request no longer holds up the next one of its walk.
+pub const STALLED_AFTER: Duration = Duration::from_millis(250);
+/// A whole look-up; then it ends with what it has.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two walks that refresh the routing table: libp2p's.
+pub const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// How this node takes part in Kademlia.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KadConfig {
+    /// The name of the protocol, which only its members speak.
+    pub protocol: &'static str,
+    /// Each advertised key is told again once in this time.
+    pub reprovide_interval: Duration,
+    /// Keys advertised at most.
+    pub max_advertised: usize,
+    /// Between two walks that refresh the routing table.
+    pub refresh_interval: Duration,
+    /// One request, the connection included.
+    pub request_timeout: Duration,
+    /// A whole look-up.
+    pub lookup_timeout: Duration,
+    /// How look-ups are kept and bounded.
+    pub lookup: LookupConfig,
+    /// What is kept of others.
+    pub store: StoreLimits,
+}
+
+/// Bounds on the records that other nodes told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// In total; a further one is refused. An event comes at four fifths.
+    pub records: usize,
+    /// Of one provider; a further one is refused.
+    pub per_provider: usize,
+    /// Of one key; a further one replaces a random one.
+    pub per_key: usize,
+    /// How long each is believed. It must be longer than others take to tell it again.
+    pub validity: Duration,
+}
+
+impl KadConfig {
+    /// The project's values, for Spegel's network.
+    #[must_use]
+    pub fn spegel(lookup: LookupConfig) -> Self {
+        Self {
+            protocol: SPEGEL_PROTOCOL,
+            reprovide_interval: REPROVIDE_INTERVAL,
+            max_advertised: MAX_ADVERTISED,
+            refresh_interval: REFRESH_INTERVAL,
+            request_timeout: REQUEST_TIMEOUT,
+            lookup_timeout: LOOKUP_TIMEOUT,
+            lookup,
+            store: StoreLimits {
+                records: MAX_RECORDS,
+                per_provider: MAX_RECORDS_PER_PROVIDER,
+                per_key: MAX_PROVIDERS_PER_KEY,
+                validity: RECORD_VALIDITY,
+            },
+        }
+    }
+}
