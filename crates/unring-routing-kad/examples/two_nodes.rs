@@ -18,6 +18,7 @@ fn config() -> Result<Config, Box<dyn Error>> {
         agent_version: "two-nodes/1".to_owned(),
         limits,
         dial: DialConfig::for_limits(&limits),
+        kad: None,
         network_key: None,
     })
 }

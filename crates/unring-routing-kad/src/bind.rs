@@ -3,6 +3,7 @@
 use std::io;
 
 use libp2p::core::transport::{ListenerId, TransportError};
+use libp2p::swarm::InvalidProtocol;
 use libp2p::{Swarm, noise, tls};
 use multiaddr::Multiaddr;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -58,6 +59,15 @@ pub enum BindError {
         /// How many were given.
         got: u32,
     },
+    /// Not exactly one address to announce, which Kademlia needs: releases of Spegel before 0.6 pass over peers with two.
+    #[error("{got} addresses to announce, Kademlia needs exactly one")]
+    ExternalAddresses {
+        /// How many there are.
+        got: usize,
+    },
+    /// The name of the protocol does not begin with a slash.
+    #[error("the name of the Kademlia protocol is not valid")]
+    Protocol(#[source] InvalidProtocol),
     /// The Noise keys could not be made.
     #[error("failed to set up Noise")]
     Noise(#[source] noise::Error),
@@ -74,6 +84,9 @@ pub(crate) fn validate(config: &Config) -> Result<(), BindError> {
     let got = config.listen.len().max(config.external.len());
     if got > MAX_OWN_ADDRESSES {
         return Err(BindError::TooManyAddresses { got });
+    }
+    if config.kad.is_some() && config.external.len() > 1 {
+        return Err(BindError::ExternalAddresses { got: config.external.len() });
     }
     for address in config.listen.iter().chain(&config.external) {
         if address::socket(address).is_none() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
+use crate::kad::KadConfig;
 use crate::network_key::NetworkKey;
 
 /// Protocol version string that identify sends; informational, nothing is decided by it.
@@ -76,6 +77,9 @@ pub struct Config {
     pub limits: Limits,
     /// How wanted peers are dialled.
     pub dial: DialConfig,
+    /// How the node takes part in Kademlia, if it does. Then it announces exactly one address: the one in `external` or, if there
+    /// is none, the one that it listens on.
+    pub kad: Option<KadConfig>,
     /// The key of the private network, if it is one.
     pub network_key: Option<NetworkKey>,
 }

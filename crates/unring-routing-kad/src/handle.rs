@@ -151,6 +151,13 @@ pub enum Event {
         /// The address.
         address: Multiaddr,
     },
+    /// Four fifths of the places for other nodes' records are taken; when all are, further records are refused.
+    StoreAlmostFull {
+        /// Records kept.
+        records: usize,
+        /// Records kept at most.
+        limit: usize,
+    },
     /// The receiver was too slow and the oldest events were dropped.
     Missed {
         /// How many.

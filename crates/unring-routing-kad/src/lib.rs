@@ -9,7 +9,6 @@ mod dialer;
 mod failure;
 mod gate;
 mod handle;
-#[cfg(test)]
 mod kad;
 mod network;
 mod network_key;
@@ -22,6 +21,7 @@ pub use self::dialer::{Dial, Dialer, Selection};
 pub use self::failure::DialFailure;
 pub use self::gate::{LimitExceeded, LimitKind};
 pub use self::handle::{Counters, Event, EventReceiver, Handle};
+pub use self::kad::*;
 pub use self::network::Network;
 pub use self::network_key::{BadNetworkKey, NetworkKey};
 

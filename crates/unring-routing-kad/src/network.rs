@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::pending;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use futures::StreamExt;
 use libp2p::core::transport::ListenerId;
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{DialError, ListenError, SwarmEvent};
-use libp2p::{Swarm, ping};
+use libp2p::{Swarm, identify, kad, ping};
 use libp2p_identity::{Keypair, PeerId};
 use multiaddr::Multiaddr;
 use tokio::time::{sleep_until, timeout};
@@ -19,6 +20,7 @@ use crate::config::{BIND_DEADLINE, CLOSE_DEADLINE, Config};
 use crate::dialer::{Dial, Dialer};
 use crate::failure::{DialFailure, chain};
 use crate::handle::{Event, EventReceiver, Handle, Outlets, channels};
+use crate::kad::{Command, Driver, KadRouter, Server};
 use crate::swarm::{self, Behaviour, BehaviourEvent};
 
 /// A bound libp2p network; [`run`](Self::run) makes it work.
@@ -31,6 +33,15 @@ pub struct Network {
     outlets: Outlets,
     /// Listeners that have not reported an address yet, while binding.
     unready: HashMap<ListenerId, Multiaddr>,
+    kad: Option<Kad>,
+}
+
+/// Kademlia, in a network that takes part in it.
+struct Kad {
+    server: Server,
+    /// Until [`Network::run`] takes it.
+    driver: Option<Driver>,
+    router: Option<Arc<KadRouter>>,
 }
 
 impl std::fmt::Debug for Network {
@@ -55,19 +66,59 @@ impl Network {
     ) -> Result<(Self, Handle, EventReceiver), BindError> {
         bind::validate(&config)?;
         let local = keypair.public().to_peer_id();
-        let mut swarm = swarm::build(&keypair, &config)?;
+        let server = config.kad.map(|kad| Server::new(local, kad));
+        let (server, behaviours) = server.transpose().map_err(BindError::Protocol)?.unzip();
+        let mut swarm = swarm::build(&keypair, &config, behaviours)?;
         for address in &config.external {
             swarm.add_external_address(address.clone());
         }
         let (outlets, handle, events) = channels(local);
         let dialer = Dialer::new(local, config.dial, rand::random());
-        let mut network = Self { swarm, dialer, outlets, unready: HashMap::new() };
+        let kad = server.map(|server| Kad { server, driver: None, router: None });
+        let mut network = Self { swarm, dialer, outlets, unready: HashMap::new(), kad };
         for address in config.listen {
             let id = bind::listen(&mut network.swarm, &address)?;
             network.unready.insert(id, address);
         }
         network.until_listening().await?;
+        network.begin_kad(config.external)?;
         Ok((network, handle, events))
+    }
+
+    /// What finds content, in a network that takes part in Kademlia. It works while the network [runs](Self::run), and the network
+    /// does not end because of it.
+    #[must_use]
+    pub fn router(&self) -> Option<Arc<KadRouter>> {
+        self.kad.as_ref()?.router.clone()
+    }
+
+    /// Has other nodes told of these addresses instead of its own, whatever they are.
+    #[cfg(test)]
+    pub(crate) fn announce(&mut self, addresses: Vec<Multiaddr>) {
+        if let Some(kad) = self.swarm.behaviour_mut().kad.as_mut() {
+            kad.store_mut().set_own_addresses(addresses.clone());
+        }
+        if let Some(driver) = self.kad.as_mut().and_then(|kad| kad.driver.as_mut()) {
+            driver.announce(addresses);
+        }
+    }
+
+    fn begin_kad(&mut self, mut external: Vec<Multiaddr>) -> Result<(), BindError> {
+        let Some(kad) = &mut self.kad else { return Ok(()) };
+        if external.is_empty() {
+            external = self.swarm.listeners().cloned().collect();
+            external.iter().for_each(|address| self.swarm.add_external_address(address.clone()));
+        }
+        if external.len() != 1 {
+            return Err(BindError::ExternalAddresses { got: external.len() });
+        }
+        let local = *self.swarm.local_peer_id();
+        if let Some(behaviour) = self.swarm.behaviour_mut().kad.as_mut() {
+            let wish = self.outlets.wish.clone();
+            let (driver, router) = kad.server.driver(local, external, wish, behaviour);
+            (kad.driver, kad.router) = (Some(driver), Some(Arc::new(router)));
+        }
+        Ok(())
     }
 
     async fn until_listening(&mut self) -> Result<(), BindError> {
@@ -91,9 +142,27 @@ impl Network {
     /// Runs until [`Handle::shutdown`] is called or the last [`Handle`] is dropped, then closes all connections
     /// within a second. Dropping the future closes them without a farewell.
     pub async fn run(mut self) {
+        let kad = self.kad.as_mut();
+        let driver = kad.and_then(|kad| (kad.router.take(), kad.driver.take()).1);
+        let driving = async {
+            if let Some(driver) = driver {
+                driver.run().await;
+            }
+            // The network goes on without it.
+            pending::<()>().await;
+        };
+        tokio::select! {
+            () = self.serve() => {}
+            () = driving => {}
+        }
+        self.close().await;
+    }
+
+    async fn serve(&mut self) {
         loop {
             self.dial_due();
             let due = self.dialer.next_due();
+            let expiry = self.kad.as_ref().map(|kad| kad.server.next_expiry());
             tokio::select! {
                 biased;
                 changed = self.outlets.wish.changed() => {
@@ -107,14 +176,20 @@ impl Network {
                     gauges.skipped_addresses.store(selection.skipped_addresses, Ordering::Relaxed);
                     self.swarm.behaviour_mut().gate.set_wanted(selection.known, selection.chosen);
                 }
-                () = async { match due {
-                    Some(due) => sleep_until(due.into()).await,
-                    None => pending().await,
-                }} => {}
+                () = until(due) => {}
+                () = until(expiry) => {
+                    if let Some(kad) = &mut self.kad {
+                        kad.server.expire(self.swarm.behaviour_mut(), Instant::now());
+                    }
+                }
+                Some(command) = next_command(&mut self.kad) => {
+                    if let Some(kad) = &self.kad {
+                        kad.server.on_command(self.swarm.behaviour_mut(), command);
+                    }
+                }
                 event = self.swarm.select_next_some() => self.on_swarm_event(event),
             }
         }
-        self.close().await;
     }
 
     fn dial_due(&mut self) {
@@ -193,7 +268,28 @@ impl Network {
                 self.publish_listening();
             }
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping)) => self.on_ping(&ping),
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
+                peer_id,
+                info,
+                ..
+            })) => {
+                if let Some(kad) = &self.kad {
+                    let behaviour = self.swarm.behaviour_mut();
+                    let (protocols, addresses) = (&info.protocols, &info.listen_addrs);
+                    kad.server.on_identified(behaviour, peer_id, protocols, addresses);
+                }
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Kad(event)) => self.on_kad_event(event),
             _ => {}
+        }
+    }
+
+    fn on_kad_event(&mut self, event: kad::Event) {
+        let Some(kad) = &self.kad else { return };
+        if let Some(records) = kad.server.on_event(self.swarm.behaviour_mut(), event) {
+            let limit = kad.server.capacity();
+            tracing::warn!(records, limit, "the store of other nodes' records is almost full");
+            self.outlets.tell(Event::StoreAlmostFull { records, limit });
         }
     }
 
@@ -240,5 +336,19 @@ impl Network {
         if timeout(CLOSE_DEADLINE, closing).await.is_err() {
             tracing::debug!("some connections did not close in time");
         }
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => pending().await,
+    }
+}
+
+async fn next_command(kad: &mut Option<Kad>) -> Option<Command> {
+    match kad {
+        Some(kad) => kad.server.commands.recv().await,
+        None => pending().await,
     }
 }

@@ -1,11 +1,13 @@
 //! The libp2p stack in one place: transport, behaviours, swarm.
 
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::{Swarm, identify, ping};
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::{Swarm, identify, kad, ping};
 use libp2p_identity::Keypair;
 
 use crate::config::{self, Config};
 use crate::gate::Gate;
+use crate::kad::{Records, Streams};
 use crate::transport::{self, SetupError};
 
 /// Every protocol that the node speaks. The gate comes first, so that what it denies costs the others nothing.
@@ -14,14 +16,20 @@ pub(crate) struct Behaviour {
     pub(crate) gate: Gate,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
+    /// Serves others and keeps the routing table.
+    pub(crate) kad: Toggle<kad::Behaviour<Records>>,
+    /// Asks others.
+    pub(crate) streams: Toggle<Streams>,
 }
 
 /// Builds the swarm; connections run as tasks of the tokio runtime that polls it.
 pub(crate) fn build(
     keypair: &Keypair,
     config: &Config,
+    kad: Option<(kad::Behaviour<Records>, Streams)>,
 ) -> Result<Swarm<Behaviour>, SetupError> {
     let transport = transport::build(keypair, config.network_key.clone())?;
+    let (kad, streams) = kad.unzip();
     let behaviour = Behaviour {
         gate: Gate::new(config.limits),
         identify: identify::Behaviour::new(
@@ -37,6 +45,8 @@ pub(crate) fn build(
                 .with_interval(config.limits.ping_interval)
                 .with_timeout(config.limits.ping_timeout),
         ),
+        kad: kad.into(),
+        streams: streams.into(),
     };
     let swarm = libp2p::swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(config.limits.idle_timeout)

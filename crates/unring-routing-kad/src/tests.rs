@@ -1,4 +1,5 @@
 mod dialer;
 mod gate;
 mod hearsay;
+mod kad;
 mod network;

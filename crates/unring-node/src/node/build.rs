@@ -160,6 +160,7 @@ fn network_config(config: &Config) -> unring_routing_kad::Config {
         agent_version: format!("unring/{}", version::VERSION),
         dial: DialConfig::for_limits(&limits),
         limits,
+        kad: None,
         network_key: None,
     }
 }

@@ -54,6 +54,9 @@ pub(super) async fn log_events(mut events: EventReceiver) {
                 tracing::debug!(%peer, error = %failure, "dial failed")
             }
             Event::Listening { address } => tracing::debug!(%address, "libp2p listens"),
+            Event::StoreAlmostFull { records, limit } => {
+                tracing::debug!(records, limit, "the network was told of its full store")
+            }
             Event::Missed { count } => tracing::debug!(count, "network events missed"),
         }
     }

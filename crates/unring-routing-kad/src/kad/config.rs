@@ -64,7 +64,7 @@ pub struct KadConfig {
 /// Bounds on the records that other nodes told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreLimits {
-    /// In total; a further one is refused. An event comes at four fifths.
+    /// In total; a further one is refused. [`crate::Event::StoreAlmostFull`] comes at four fifths.
     pub records: usize,
     /// Of one provider; a further one is refused.
     pub per_provider: usize,

@@ -36,6 +36,7 @@ fn config(listen: Multiaddr, limits: Limits) -> Config {
         agent_version: "test/1".to_owned(),
         limits,
         dial,
+        kad: None,
         network_key: None,
     }
 }

@@ -1,0 +1,179 @@
+//! Asking and telling one peer, each on a stream of its own.
+
+use std::io;
+use std::time::Duration;
+
+use futures::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use libp2p::swarm::Stream;
+use libp2p_identity::PeerId;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::kad::streams::OpenError;
+use crate::kad::wire::{self, Answer, Contact};
+
+/// What the network is asked to do for Kademlia.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Open a stream to the contact.
+    Open(Contact, oneshot::Sender<Result<Stream, OpenError>>),
+    /// Which peers of the routing table are closest to these bytes?
+    Closest(Vec<u8>, oneshot::Sender<Vec<Contact>>),
+    /// Nobody answers there: take the peer out of the routing table.
+    Unreachable(PeerId),
+    /// Serve these keys as our own from now on, or no longer.
+    Own(Vec<unring_routing::Key>, bool),
+}
+
+/// Why a peer did not do what it was asked.
+#[derive(Debug, Error)]
+pub(crate) enum AskError {
+    #[error("failed to open a stream")]
+    Open(#[source] OpenError),
+    #[error("the stream broke")]
+    Stream(#[source] io::Error),
+    #[error("not answered in time")]
+    Timeout,
+    #[error("an answer of {got} bytes, at most {max} are read")]
+    TooLong { got: u64, max: usize },
+    #[error("unreadable answer")]
+    Unreadable(#[source] prost::DecodeError),
+    #[error("the network has ended")]
+    Ended,
+}
+
+/// Asks and tells. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    commands: mpsc::Sender<Command>,
+    timeout: Duration,
+    max_answer: usize,
+}
+
+impl Client {
+    pub(crate) fn new(
+        commands: mpsc::Sender<Command>,
+        timeout: Duration,
+        max_answer: usize,
+    ) -> Self {
+        Self { commands, timeout, max_answer }
+    }
+
+    /// The peers of the routing table that are closest to `key`.
+    pub(crate) async fn closest(&self, key: &[u8]) -> Result<Vec<Contact>, AskError> {
+        let (reply, closest) = oneshot::channel();
+        let command = Command::Closest(key.to_vec(), reply);
+        self.commands.send(command).await.map_err(|_| AskError::Ended)?;
+        closest.await.map_err(|_| AskError::Ended)
+    }
+
+    /// Serves keys as our own, or no longer.
+    pub(crate) async fn own(
+        &self,
+        keys: Vec<unring_routing::Key>,
+        owned: bool,
+    ) -> Result<(), AskError> {
+        self.commands.send(Command::Own(keys, owned)).await.map_err(|_| AskError::Ended)
+    }
+
+    async fn open(&self, contact: Contact) -> Result<Stream, AskError> {
+        let (reply, stream) = oneshot::channel();
+        let peer = contact.peer;
+        let command = Command::Open(contact, reply);
+        self.commands.send(command).await.map_err(|_| AskError::Ended)?;
+        // The connection closed before the stream was negotiated.
+        let gone = |_| AskError::Stream(io::ErrorKind::ConnectionReset.into());
+        let stream = stream.await.map_err(gone)?;
+        if let Err(OpenError::Connect(_)) = &stream {
+            let unreachable = Command::Unreachable(peer);
+            self.commands.send(unreachable).await.map_err(|_| AskError::Ended)?;
+        }
+        stream.map_err(AskError::Open)
+    }
+
+    /// What the contact answers to `request`, connection included within the timeout.
+    pub(crate) async fn ask(&self, contact: Contact, request: &[u8]) -> Result<Answer, AskError> {
+        let exchange = async {
+            let mut stream = self.open(contact).await?;
+            stream.write_all(request).await.map_err(AskError::Stream)?;
+            stream.flush().await.map_err(AskError::Stream)?;
+            let bytes = read_message(&mut stream, self.max_answer).await?;
+            // One request a stream, as others do. A failure to close is no failure of the answer.
+            drop(stream.close().await);
+            wire::answer(&bytes).map_err(AskError::Unreadable)
+        };
+        timeout(self.timeout, exchange).await.unwrap_or(Err(AskError::Timeout))
+    }
+
+    /// Tells the contact all of `messages`, to which there is no answer. Done when the other end has read them and closed.
+    pub(crate) async fn tell(&self, contact: Contact, messages: &[u8]) -> Result<(), AskError> {
+        let exchange = async {
+            let mut stream = self.open(contact).await?;
+            stream.write_all(messages).await.map_err(AskError::Stream)?;
+            stream.close().await.map_err(AskError::Stream)?;
+            match stream.read(&mut [0; 1]).await.map_err(AskError::Stream)? {
+                0 => Ok(()),
+                _ => Err(AskError::Stream(io::ErrorKind::InvalidData.into())),
+            }
+        };
+        timeout(self.timeout, exchange).await.unwrap_or(Err(AskError::Timeout))
+    }
+}
+
+/// One length-delimited message. Grows with what arrives, so that a long length alone costs nothing.
+async fn read_message<R: AsyncRead + Unpin>(
+    stream: &mut R,
+    max: usize,
+) -> Result<Vec<u8>, AskError> {
+    let length = read_length(stream).await.map_err(AskError::Stream)?;
+    let too_long = AskError::TooLong { got: length, max };
+    if !usize::try_from(length).is_ok_and(|length| length <= max) {
+        return Err(too_long);
+    }
+    let mut bytes = Vec::new();
+    let read = stream.take(length).read_to_end(&mut bytes).await.map_err(AskError::Stream)?;
+    if u64::try_from(read).is_ok_and(|read| read == length) {
+        Ok(bytes)
+    } else {
+        Err(AskError::Stream(io::ErrorKind::UnexpectedEof.into()))
+    }
+}
+
+/// An unsigned varint of at most nine bytes (<https://github.com/multiformats/unsigned-varint>).
+async fn read_length<R: AsyncRead + Unpin>(stream: &mut R) -> io::Result<u64> {
+    let mut length = 0;
+    for place in 0..9 {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).await?;
+        length |= u64::from(byte[0] & 0x7f) << (7 * place);
+        if byte[0] & 0x80 == 0 {
+            return Ok(length);
+        }
+    }
+    Err(io::ErrorKind::InvalidData.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+    use futures::io::Cursor;
+
+    use super::*;
+
+    #[test]
+    fn messages_are_read_within_their_bound() {
+        let check = |bytes: &[u8]| block_on(read_message(&mut Cursor::new(bytes.to_vec()), 300));
+        assert_eq!(check(&[3, 1, 2, 3, 4]).unwrap(), [1, 2, 3]);
+        assert_eq!(check(&[0]).unwrap(), []);
+        let mut long = vec![0xac, 2];
+        long.extend([7; 300]);
+        assert_eq!(check(&long).unwrap().len(), 300);
+        assert!(matches!(check(&[0xad, 2]), Err(AskError::TooLong { got: 301, max: 300 })));
+        let most = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+        assert!(matches!(check(&most), Err(AskError::TooLong { .. })));
+        assert!(matches!(check(&[0x80; 20]), Err(AskError::Stream(_))));
+        assert!(matches!(check(&[5, 1, 2]), Err(AskError::Stream(_))));
+        assert!(matches!(check(&[]), Err(AskError::Stream(_))));
+    }
+}

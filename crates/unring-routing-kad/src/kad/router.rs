@@ -1,0 +1,171 @@
+//! The router that the rest of the node holds.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use libp2p_identity::PeerId;
+use tokio::sync::{mpsc, oneshot, watch};
+use unring_routing::{
+    AdvertiseError, Key, LookupError, Lookups, Provider, Providers, Readiness, Router,
+    WithdrawError,
+};
+
+use crate::handle::Wish;
+use crate::kad::config::KadConfig;
+
+/// A look-up for the network's own task, which alone speaks to others.
+pub(crate) type Find = (Key, oneshot::Sender<Result<Vec<Provider>, LookupError>>);
+
+/// Finds and tells who holds what through Kademlia.
+#[derive(Debug)]
+pub struct KadRouter {
+    lookups: Lookups,
+    max_advertised: usize,
+    finds: mpsc::Sender<Find>,
+    advertised: watch::Sender<Advertised>,
+    wish: watch::Receiver<Wish>,
+    gauges: Arc<KadGauges>,
+    changing: Mutex<()>,
+}
+
+/// What this node advertises, at most [`KadConfig::max_advertised`].
+#[derive(Debug, Default)]
+pub(crate) struct Advertised {
+    pub(crate) keys: BTreeSet<Key>,
+}
+
+/// Counts since the start, and sizes now.
+#[derive(Debug, Default)]
+pub(crate) struct KadGauges {
+    pub(crate) peers: AtomicUsize,
+    pub(crate) records: AtomicUsize,
+    pub(crate) pending: AtomicUsize,
+    pub(crate) lookups: AtomicU64,
+    pub(crate) walks: AtomicU64,
+    pub(crate) requests: AtomicU64,
+    pub(crate) request_failures: AtomicU64,
+    pub(crate) records_sent: AtomicU64,
+    pub(crate) records_kept: AtomicU64,
+    pub(crate) records_refused: AtomicU64,
+}
+
+/// What Kademlia has done since the start, and how full it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KadCounters {
+    /// Peers in the routing table now.
+    pub peers: usize,
+    /// Records of other nodes that are kept now.
+    pub records: usize,
+    /// Keys of our own that wait to be told now.
+    pub pending: usize,
+    /// Look-ups that went out; those that were served from a result at hand are not among them.
+    pub lookups: u64,
+    /// Walks for keys of our own.
+    pub walks: u64,
+    /// Requests sent, by look-ups and walks.
+    pub requests: u64,
+    /// Requests and messages that failed.
+    pub request_failures: u64,
+    /// Records that others were told.
+    pub records_sent: u64,
+    /// Records of others that were kept or renewed.
+    pub records_kept: u64,
+    /// Records of others that were refused.
+    pub records_refused: u64,
+}
+
+impl KadRouter {
+    pub(crate) fn new(
+        local: PeerId,
+        config: &KadConfig,
+        seed: u64,
+        finds: mpsc::Sender<Find>,
+        wish: watch::Receiver<Wish>,
+        gauges: Arc<KadGauges>,
+    ) -> (Self, watch::Receiver<Advertised>) {
+        let (advertised, changes) = watch::channel(Advertised::default());
+        let lookups = Lookups::new(local, config.lookup, seed);
+        let (max_advertised, changing) = (config.max_advertised, Mutex::new(()));
+        let router = Self { lookups, max_advertised, finds, advertised, wish, gauges, changing };
+        (router, changes)
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counters(&self) -> KadCounters {
+        let gauges = &self.gauges;
+        KadCounters {
+            peers: gauges.peers.load(Ordering::Relaxed),
+            records: gauges.records.load(Ordering::Relaxed),
+            pending: gauges.pending.load(Ordering::Relaxed),
+            lookups: gauges.lookups.load(Ordering::Relaxed),
+            walks: gauges.walks.load(Ordering::Relaxed),
+            requests: gauges.requests.load(Ordering::Relaxed),
+            request_failures: gauges.request_failures.load(Ordering::Relaxed),
+            records_sent: gauges.records_sent.load(Ordering::Relaxed),
+            records_kept: gauges.records_kept.load(Ordering::Relaxed),
+            records_refused: gauges.records_refused.load(Ordering::Relaxed),
+        }
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn find(&self, key: Key) -> Result<Vec<Provider>, LookupError> {
+        let (reply, found) = oneshot::channel();
+        self.finds.send((key, reply)).await.map_err(|_| LookupError::Ended)?;
+        found.await.unwrap_or(Err(LookupError::Ended))
+    }
+}
+
+impl Router for KadRouter {
+    fn ready(&self) -> Readiness {
+        match self.gauges.peers.load(Ordering::Relaxed) {
+            0 if self.wish.borrow().peers.is_empty() => Readiness::Alone,
+            0 => Readiness::Starting,
+            peers => Readiness::Connected { peers },
+        }
+    }
+
+    async fn lookup(&self, key: Key) -> Result<Arc<Providers>, LookupError> {
+        self.lookups.get(Instant::now(), key, || self.find(key)).await
+    }
+
+    fn advertise(&self, keys: &[Key]) -> Result<(), AdvertiseError> {
+        let changing = self.changing();
+        if self.advertised.is_closed() {
+            return Err(AdvertiseError::Ended);
+        }
+        let new: BTreeSet<Key> = {
+            let known = &self.advertised.borrow().keys;
+            let new: BTreeSet<Key> =
+                keys.iter().filter(|key| !known.contains(key)).copied().collect();
+            let (held, limit) = (known.len(), self.max_advertised);
+            if held.saturating_add(new.len()) > limit {
+                return Err(AdvertiseError::TooMany { new: new.len(), held, limit });
+            }
+            new
+        };
+        if !new.is_empty() {
+            self.advertised.send_modify(|advertised| advertised.keys.extend(new));
+        }
+        drop(changing);
+        Ok(())
+    }
+
+    fn withdraw(&self, keys: &[Key]) -> Result<(), WithdrawError> {
+        let _changing = self.changing();
+        if self.advertised.is_closed() {
+            return Err(WithdrawError::Ended);
+        }
+        self.advertised.send_if_modified(|advertised| {
+            let before = advertised.keys.len();
+            keys.iter().for_each(|key| _ = advertised.keys.remove(key));
+            advertised.keys.len() != before
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,223 @@
+//! The part of Kademlia that lives in the network's loop: the routing table, what others tell, and what the driver asks for.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use libp2p::kad::{
+    self, BucketInserts, Caching, Event as KadEvent, InboundRequest, KBucketKey, StoreInserts,
+};
+use libp2p::swarm::{InvalidProtocol, StreamProtocol};
+use libp2p_identity::PeerId;
+use multiaddr::{Multiaddr, Protocol};
+use tokio::sync::{mpsc, watch};
+
+use crate::config::MAX_ADDRESSES_PER_PEER;
+use crate::handle::Wish;
+use crate::kad::client::{Client, Command};
+use crate::kad::config::{KadConfig, MAX_MESSAGE, REPLICATION};
+use crate::kad::driver::Driver;
+use crate::kad::router::{KadGauges, KadRouter};
+use crate::kad::store::{Admission, Records};
+use crate::kad::streams::Streams;
+use crate::kad::walker::Walker;
+use crate::kad::wire::{Contact, is_ip};
+use crate::swarm::Behaviour;
+
+/// Commands of the driver that wait for the network's loop; then the driver waits, and nobody else.
+const COMMAND_QUEUE: usize = 64;
+
+/// How often in its validity a record's end is looked for; until then it takes room, but nobody is told of it.
+const EXPIRY_STEPS: u32 = 16;
+
+/// Kademlia's place in the loop.
+pub(crate) struct Server {
+    local: PeerId,
+    config: KadConfig,
+    protocol: StreamProtocol,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    sender: mpsc::Sender<Command>,
+    gauges: Arc<KadGauges>,
+    peers: watch::Sender<usize>,
+    next_expiry: Instant,
+}
+
+impl Server {
+    /// The behaviours, and what they are steered with.
+    pub(crate) fn new(
+        local: PeerId,
+        config: KadConfig,
+    ) -> Result<(Self, (kad::Behaviour<Records>, Streams)), InvalidProtocol> {
+        let protocol = StreamProtocol::try_from_owned(config.protocol.to_owned())?;
+        let replication = NonZeroUsize::new(REPLICATION).unwrap_or(kad::K_VALUE);
+        let mut settings = kad::Config::new(protocol.clone());
+        settings
+            .set_max_packet_size(MAX_MESSAGE)
+            .set_replication_factor(replication)
+            .set_kbucket_size(replication)
+            .set_kbucket_inserts(BucketInserts::OnConnected)
+            .set_substreams_timeout(config.request_timeout)
+            .set_record_filtering(StoreInserts::FilterBoth)
+            .set_provider_record_ttl(Some(config.store.validity))
+            .set_caching(Caching::Disabled)
+            .set_periodic_bootstrap_interval(Some(config.refresh_interval))
+            // The sweep tells others of our keys, and nobody has values.
+            .set_provider_publication_interval(None)
+            .set_publication_interval(None)
+            .set_replication_interval(None);
+        let records = Records::new(local, config.store, rand::random());
+        let mut kad = kad::Behaviour::with_config(local, records, settings);
+        // Left to itself it answers nobody until an external address is known.
+        kad.set_mode(Some(kad::Mode::Server));
+        let streams = Streams::new(protocol.clone());
+        let (sender, commands) = mpsc::channel(COMMAND_QUEUE);
+        let (gauges, peers) = (Arc::default(), watch::Sender::new(0));
+        let next_expiry = Instant::now() + config.store.validity / EXPIRY_STEPS;
+        let server = Self { local, config, protocol, commands, sender, gauges, peers, next_expiry };
+        Ok((server, (kad, streams)))
+    }
+
+    /// What asks and tells, and the router in front of it, for a node that others find at `external`.
+    pub(crate) fn driver(
+        &self,
+        local: PeerId,
+        external: Vec<Multiaddr>,
+        wish: watch::Receiver<Wish>,
+        kad: &mut kad::Behaviour<Records>,
+    ) -> (Driver, KadRouter) {
+        kad.store_mut().set_own_addresses(external.clone());
+        let client = Client::new(self.sender.clone(), self.config.request_timeout, MAX_MESSAGE);
+        let gauges = Arc::clone(&self.gauges);
+        let walker = Walker { local, client, config: self.config, gauges: Arc::clone(&gauges) };
+        let (finds_sender, finds) = mpsc::channel(COMMAND_QUEUE);
+        let (router, advertised) =
+            KadRouter::new(local, &self.config, rand::random(), finds_sender, wish, gauges);
+        let own = Contact { peer: local, addresses: external };
+        (Driver::new(walker, own, finds, advertised, self.peers.subscribe()), router)
+    }
+
+    /// Does what the driver asks for.
+    pub(crate) fn on_command(&self, behaviour: &mut Behaviour, command: Command) {
+        match command {
+            Command::Open(contact, reply) => {
+                if let Some(streams) = behaviour.streams.as_mut() {
+                    streams.open(contact, reply);
+                }
+            }
+            Command::Closest(key, reply) => {
+                let Some(kad) = behaviour.kad.as_mut() else { return };
+                let closest: Vec<_> = kad
+                    .find_closest_local_peers(&KBucketKey::new(key), &self.local)
+                    .map(|peer| Contact::new(peer.node_id, peer.multiaddrs))
+                    .collect();
+                // Whoever gave up needs no answer.
+                drop(reply.send(closest));
+            }
+            Command::Own(keys, owned) => {
+                if let Some(kad) = behaviour.kad.as_mut() {
+                    kad.store_mut().set_own(keys, owned);
+                }
+            }
+            Command::Unreachable(peer) => {
+                let Some(kad) = behaviour.kad.as_mut() else { return };
+                // It comes back when it connects.
+                kad.remove_peer(&peer);
+                self.count_peers(kad);
+            }
+        }
+    }
+
+    /// A peer said what it speaks and where it is: all that libp2p's own behaviour knows of one that connected to us.
+    pub(crate) fn on_identified(
+        &self,
+        behaviour: &mut Behaviour,
+        peer: PeerId,
+        protocols: &[StreamProtocol],
+        addresses: &[Multiaddr],
+    ) {
+        let Some(kad) = behaviour.kad.as_mut() else { return };
+        if !protocols.contains(&self.protocol) {
+            return;
+        }
+        let told = addresses.iter().filter(|address| is_tcp(address)).take(MAX_ADDRESSES_PER_PEER);
+        let told: Vec<_> = told.collect();
+        for address in &told {
+            kad.add_address(&peer, (*address).clone());
+        }
+        // What it no longer says it is no longer told of, so that its entry does not grow for ever.
+        let stale: Vec<Multiaddr> = match kad.kbucket(peer) {
+            Some(bucket) if !told.is_empty() => bucket
+                .iter()
+                .filter(|entry| *entry.node.key.preimage() == peer)
+                .flat_map(|entry| entry.node.value.iter())
+                .filter(|known| !told.contains(&&crate::address::without_peer(known)))
+                .cloned()
+                .collect(),
+            _ => Vec::new(),
+        };
+        for address in &stale {
+            kad.remove_address(&peer, address);
+        }
+        self.count_peers(kad);
+    }
+
+    /// What libp2p's behaviour reports; returns how full the store is when that is worth an alarm.
+    pub(crate) fn on_event(&self, behaviour: &mut Behaviour, event: KadEvent) -> Option<usize> {
+        let kad = behaviour.kad.as_mut()?;
+        match event {
+            KadEvent::InboundRequest {
+                request: InboundRequest::AddProvider { record: Some(record) },
+            } => {
+                let provider = record.provider;
+                let store = kad.store_mut();
+                let admission = store.admit(Instant::now(), record);
+                let kept = matches!(admission, Admission::Kept | Admission::Replaced);
+                let gauges = &self.gauges;
+                let counter = if kept { &gauges.records_kept } else { &gauges.records_refused };
+                counter.fetch_add(1, Ordering::Relaxed);
+                if !kept {
+                    tracing::debug!(%provider, ?admission, "record refused");
+                }
+                gauges.records.store(store.len(), Ordering::Relaxed);
+                store.take_alarm().then(|| store.len())
+            }
+            KadEvent::RoutingUpdated { .. } => {
+                self.count_peers(kad);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// When [`expire`](Self::expire) is to be called.
+    pub(crate) fn next_expiry(&self) -> Instant {
+        self.next_expiry
+    }
+
+    /// Forgets the records whose time is over.
+    pub(crate) fn expire(&mut self, behaviour: &mut Behaviour, now: Instant) {
+        let step = (self.config.store.validity / EXPIRY_STEPS).max(Duration::from_millis(1));
+        self.next_expiry = now + step;
+        if let Some(kad) = behaviour.kad.as_mut() {
+            kad.store_mut().expire(now);
+            self.gauges.records.store(kad.store_mut().len(), Ordering::Relaxed);
+        }
+    }
+
+    /// Records that are kept at most.
+    pub(crate) fn capacity(&self) -> usize {
+        self.config.store.records
+    }
+
+    fn count_peers(&self, kad: &mut kad::Behaviour<Records>) {
+        let count = kad.kbuckets().map(|bucket| bucket.num_entries()).sum();
+        self.gauges.peers.store(count, Ordering::Relaxed);
+        self.peers.send_if_modified(|known| std::mem::replace(known, count) != count);
+    }
+}
+
+/// Whether the address is TCP over IP, which is all that this node dials and so all that it passes on as dialable.
+fn is_tcp(address: &Multiaddr) -> bool {
+    is_ip(address) && matches!(address.iter().nth(1), Some(Protocol::Tcp(_)))
+}

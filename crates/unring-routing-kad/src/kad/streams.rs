@@ -1,0 +1,227 @@
+//! The behaviour that opens outbound streams of the protocol, connecting first where it must.
+//!
+//! Not `libp2p-stream`: in 0.5.0-alpha it keeps a channel for each connection that there ever was.
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::task::{Context, Poll};
+
+use libp2p::core::upgrade::{DeniedUpgrade, ReadyUpgrade};
+use libp2p::core::{Endpoint, transport::PortUse};
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedOutbound};
+use libp2p::swarm::{
+    ConnectionClosed, ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId,
+    DialError, DialFailure, FromSwarm, NetworkBehaviour, NotifyHandler, Stream, StreamProtocol,
+    StreamUpgradeError, SubstreamProtocol, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+    behaviour::ConnectionEstablished,
+};
+use libp2p_identity::PeerId;
+use multiaddr::Multiaddr;
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use crate::failure::DialFailure as Failure;
+use crate::kad::wire::Contact;
+
+/// Why there is no stream.
+#[derive(Debug, Error)]
+pub(crate) enum OpenError {
+    #[error("failed to connect")]
+    Connect(#[source] Failure),
+    #[error("the peer does not speak the protocol")]
+    Unsupported,
+    #[error("the stream was not negotiated")]
+    Negotiate(#[source] std::io::Error),
+}
+
+/// Where the stream is wanted. Nobody waits for a stream whose receiver is gone.
+pub(crate) type Reply = oneshot::Sender<Result<Stream, OpenError>>;
+
+/// Opens streams. All that it holds is waited for by somebody, so its size is bounded by the requests on their way.
+pub(crate) struct Streams {
+    protocol: StreamProtocol,
+    connections: HashMap<PeerId, Vec<ConnectionId>>,
+    /// Until the peer is connected or a dial to it failed; never without a dial.
+    waiting: HashMap<PeerId, Vec<Reply>>,
+    actions: VecDeque<ToSwarm<Infallible, Reply>>,
+}
+
+impl Streams {
+    pub(crate) fn new(protocol: StreamProtocol) -> Self {
+        let (connections, waiting, actions) = Default::default();
+        Self { protocol, connections, waiting, actions }
+    }
+
+    /// Opens a stream to the contact, at its addresses or where else it is known.
+    pub(crate) fn open(&mut self, contact: Contact, reply: Reply) {
+        let Contact { peer, addresses } = contact;
+        if let Some(connection) = self.connections.get(&peer).and_then(|all| all.first()) {
+            self.notify(peer, *connection, reply);
+            return;
+        }
+        let waiting = self.waiting.entry(peer).or_default();
+        waiting.retain(|reply| !reply.is_closed());
+        waiting.push(reply);
+        let opts = DialOpts::peer_id(peer)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .addresses(addresses)
+            .extend_addresses_through_behaviour()
+            // As with all dials of this node: never from the listener's port.
+            .allocate_new_port()
+            .build();
+        self.actions.push_back(ToSwarm::Dial { opts });
+    }
+
+    fn notify(&mut self, peer_id: PeerId, connection: ConnectionId, reply: Reply) {
+        let handler = NotifyHandler::One(connection);
+        self.actions.push_back(ToSwarm::NotifyHandler { peer_id, handler, event: reply });
+    }
+
+    fn on_dial_failure(&mut self, peer: PeerId, error: &DialError) {
+        // Somebody else dials it already, or it is connected: that decides.
+        if matches!(error, DialError::DialPeerConditionFalse(_)) {
+            return;
+        }
+        for reply in self.waiting.remove(&peer).into_iter().flatten() {
+            // Whoever gave up needs no answer.
+            drop(reply.send(Err(OpenError::Connect(Failure::new(error)))));
+        }
+    }
+
+    fn handler(&self) -> Opener {
+        Opener { protocol: self.protocol.clone(), wanted: VecDeque::new() }
+    }
+}
+
+impl NetworkBehaviour for Streams {
+    type ConnectionHandler = Opener;
+    type ToSwarm = Infallible;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        _id: ConnectionId,
+        _peer: PeerId,
+        _local: &Multiaddr,
+        _remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        Ok(self.handler())
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        _id: ConnectionId,
+        _peer: PeerId,
+        _address: &Multiaddr,
+        _role: Endpoint,
+        _port: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        Ok(self.handler())
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        match event {
+            FromSwarm::ConnectionEstablished(ConnectionEstablished {
+                peer_id,
+                connection_id,
+                ..
+            }) => {
+                self.connections.entry(peer_id).or_default().push(connection_id);
+                for reply in self.waiting.remove(&peer_id).into_iter().flatten() {
+                    self.notify(peer_id, connection_id, reply);
+                }
+            }
+            FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
+                if let Some(all) = self.connections.get_mut(&peer_id) {
+                    all.retain(|id| *id != connection_id);
+                    if all.is_empty() {
+                        self.connections.remove(&peer_id);
+                    }
+                }
+            }
+            FromSwarm::DialFailure(DialFailure { peer_id: Some(peer), error, .. }) => {
+                self.on_dial_failure(peer, error);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        _peer: PeerId,
+        _id: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        match event {}
+    }
+
+    fn poll(
+        &mut self,
+        _cx: &mut Context<'_>,
+    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        // Whoever calls `open` polls the swarm afterwards, so no waker is kept.
+        self.actions.pop_front().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+/// Opens the streams of one connection; accepts none, which the Kademlia behaviour does.
+pub(crate) struct Opener {
+    protocol: StreamProtocol,
+    wanted: VecDeque<Reply>,
+}
+
+impl ConnectionHandler for Opener {
+    type FromBehaviour = Reply;
+    type ToBehaviour = Infallible;
+    type InboundProtocol = DeniedUpgrade;
+    type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
+    type InboundOpenInfo = ();
+    type OutboundOpenInfo = Reply;
+
+    fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
+        SubstreamProtocol::new(DeniedUpgrade, ())
+    }
+
+    fn poll(
+        &mut self,
+        _cx: &mut Context<'_>,
+    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, Reply, Infallible>> {
+        while let Some(reply) = self.wanted.pop_front() {
+            if !reply.is_closed() {
+                let protocol =
+                    SubstreamProtocol::new(ReadyUpgrade::new(self.protocol.clone()), reply);
+                return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
+            }
+        }
+        Poll::Pending
+    }
+
+    fn on_behaviour_event(&mut self, reply: Reply) {
+        self.wanted.push_back(reply);
+    }
+
+    fn on_connection_event(
+        &mut self,
+        event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol, (), Reply>,
+    ) {
+        let (reply, result) = match event {
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
+                protocol: stream,
+                info,
+            }) => (info, Ok(stream)),
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { error, info }) => {
+                let error = match error {
+                    StreamUpgradeError::NegotiationFailed => OpenError::Unsupported,
+                    StreamUpgradeError::Timeout => {
+                        OpenError::Negotiate(std::io::ErrorKind::TimedOut.into())
+                    }
+                    StreamUpgradeError::Io(error) => OpenError::Negotiate(error),
+                    StreamUpgradeError::Apply(never) => match never {},
+                };
+                (info, Err(error))
+            }
+            _ => return,
+        };
+        drop(reply.send(result));
+    }
+}

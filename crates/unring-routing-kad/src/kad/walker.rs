@@ -1,0 +1,242 @@
+//! Walks through the network: finding providers, and telling the closest peers of our keys.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use libp2p_identity::PeerId;
+use multiaddr::Multiaddr;
+use tokio::time::{sleep_until, timeout};
+use unring_routing::{Key, LookupError, Provider};
+
+use crate::kad::client::{AskError, Client};
+use crate::kad::config::{
+    ENOUGH_PROVIDERS, KadConfig, PARALLEL_REQUESTS, REPLICATION, STALLED_AFTER,
+};
+use crate::kad::position::Position;
+use crate::kad::router::KadGauges;
+use crate::kad::walk::{Walk, WalkConfig};
+use crate::kad::wire::{self, Answer, Contact};
+
+/// Keys share the walk of a neighbour if it found so many of the peers nearest to both: half of those that hold a record.
+const SHARED_PEERS: usize = REPLICATION / 2;
+
+const WALK: WalkConfig =
+    WalkConfig { closest: REPLICATION, parallel: PARALLEL_REQUESTS, stalled_after: STALLED_AFTER };
+
+/// Walks for the local peer. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Walker {
+    pub(crate) local: PeerId,
+    pub(crate) client: Client,
+    pub(crate) config: KadConfig,
+    pub(crate) gauges: Arc<KadGauges>,
+}
+
+impl Walker {
+    /// Those who provide `key`, by asking ever closer peers until there are enough or the closest have answered.
+    pub(crate) async fn find(&self, key: Key) -> Result<Vec<Provider>, LookupError> {
+        let mut found: BTreeMap<PeerId, Vec<Multiaddr>> = BTreeMap::new();
+        let mut sizes = (0, 0);
+        let walking = async {
+            let seeds = self.client.closest(key.as_bytes()).await?;
+            let target = Position(key.position());
+            let walk = Walk::new(self.local, target, WALK, seeds);
+            let request = wire::get_providers(key.as_bytes());
+            let enough = |answer: Option<&Answer>| {
+                let Some(answer) = answer else { return !found.is_empty() };
+                for provider in answer.providers.iter().filter(|one| one.peer != self.local) {
+                    found.entry(provider.peer).or_default().extend(provider.addresses.clone());
+                }
+                found.len() >= ENOUGH_PROVIDERS
+            };
+            self.go(walk, &request, enough, &mut sizes).await;
+            Ok::<_, AskError>(())
+        };
+        // At the timeout, what was found until then is found.
+        if let Ok(Err(_)) = timeout(self.config.lookup_timeout, walking).await {
+            return Err(LookupError::Ended);
+        }
+        let (asked, answered) = sizes;
+        if asked > 0 && answered == 0 {
+            return Err(LookupError::Unreachable { asked });
+        }
+        let provider =
+            |(peer, addresses): (PeerId, Vec<Multiaddr>)| Provider::new(peer, &addresses);
+        Ok(found.into_iter().filter_map(provider).collect())
+    }
+
+    /// Walks until it is done or `enough` says so of an answer; it is asked about none when only slow peers are waited for.
+    async fn go(
+        &self,
+        mut walk: Walk,
+        request: &[u8],
+        mut enough: impl FnMut(Option<&Answer>) -> bool,
+        (asked, answered): &mut (usize, usize),
+    ) -> Walk {
+        let mut on_their_way = FuturesUnordered::new();
+        while !walk.is_done() {
+            while let Some(contact) = walk.next(Instant::now()) {
+                *asked += 1;
+                self.gauges.requests.fetch_add(1, Ordering::Relaxed);
+                let peer = contact.peer;
+                on_their_way.push(async move { (peer, self.client.ask(contact, request).await) });
+            }
+            if walk.only_stalled_left(Instant::now()) && enough(None) {
+                break;
+            }
+            let stalled = walk.next_due(Instant::now());
+            tokio::select! {
+                Some((peer, answer)) = on_their_way.next() => match answer {
+                    Ok(answer) => {
+                        *answered += 1;
+                        let ends = enough(Some(&answer));
+                        walk.on_answer(&peer, answer.closer);
+                        if ends {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        self.gauges.request_failures.fetch_add(1, Ordering::Relaxed);
+                        tracing::debug!(%peer, error = crate::failure::chain(&error), "request failed");
+                        walk.on_failure(&peer);
+                    }
+                },
+                () = async { match stalled {
+                    Some(due) => sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }} => {}
+                // Nothing on its way and nobody to ask.
+                else => break,
+            }
+        }
+        walk
+    }
+
+    /// The peers closest to `key` that answer, closest first.
+    pub(crate) async fn closest(&self, key: &[u8]) -> Result<Vec<Contact>, AskError> {
+        let seeds = self.client.closest(key).await?;
+        let walk = Walk::new(self.local, Position::of_key(key), WALK, seeds);
+        let walk = self.go(walk, &wire::find_node(key), |_| false, &mut (0, 0)).await;
+        self.gauges.walks.fetch_add(1, Ordering::Relaxed);
+        Ok(walk.into_answered())
+    }
+
+    /// Tells the peers closest to each of `keys`, which lie next to one another, that `own` provides it; returns those keys that
+    /// nobody was told of.
+    pub(crate) async fn provide(&self, keys: Vec<Key>, own: Contact) -> Vec<Key> {
+        let mut pool: BTreeMap<PeerId, Contact> = BTreeMap::new();
+        let mut walked: Vec<(Position, u32)> = Vec::new();
+        let mut by_peer: HashMap<PeerId, Vec<usize>> = HashMap::new();
+        for key in &keys {
+            let position = Position(key.position());
+            let served = |(other, depth): &(Position, u32)| position.common_bits(other) >= *depth;
+            if walked.iter().any(served) {
+                continue;
+            }
+            // A network that has ended tells nobody anything.
+            let Ok(closest) = self.closest(key.as_bytes()).await else { return keys };
+            walked.push((position, shared_depth(&position, &closest)));
+            pool.extend(closest.into_iter().map(|contact| (contact.peer, contact)));
+        }
+        for (place, key) in keys.iter().enumerate() {
+            let position = Position(key.position());
+            let mut closest: Vec<_> = pool.keys().collect();
+            closest.sort_by_cached_key(|peer| position.distance(&Position::of_peer(peer)));
+            for peer in closest.into_iter().take(REPLICATION) {
+                by_peer.entry(*peer).or_default().push(place);
+            }
+        }
+        let told = self.tell_all(&keys, &own, pool, by_peer).await;
+        let untold = keys.iter().zip(told).filter(|(_, told)| *told == 0);
+        untold.map(|(key, _)| *key).collect()
+    }
+
+    /// How many peers were told of each key.
+    async fn tell_all(
+        &self,
+        keys: &[Key],
+        own: &Contact,
+        mut pool: BTreeMap<PeerId, Contact>,
+        by_peer: HashMap<PeerId, Vec<usize>>,
+    ) -> Vec<usize> {
+        let tell = by_peer.into_iter().filter_map(|(peer, places)| {
+            let contact = pool.remove(&peer)?;
+            Some(async move {
+                let named = places.iter().filter_map(|place| keys.get(*place));
+                let messages: Vec<u8> =
+                    named.flat_map(|key| wire::add_provider(key.as_bytes(), own)).collect();
+                (peer, self.client.tell(contact, &messages).await, places)
+            })
+        });
+        let mut telling = futures::stream::iter(tell).buffer_unordered(PARALLEL_REQUESTS);
+        let mut told = vec![0; keys.len()];
+        while let Some((peer, result, places)) = telling.next().await {
+            match result {
+                Ok(()) => {
+                    let messages = u64::try_from(places.len()).unwrap_or(u64::MAX);
+                    self.gauges.records_sent.fetch_add(messages, Ordering::Relaxed);
+                    for place in places {
+                        if let Some(count) = told.get_mut(place) {
+                            *count += 1;
+                        }
+                    }
+                }
+                Err(error) => {
+                    self.gauges.request_failures.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(%peer, error = crate::failure::chain(&error), "not told of keys");
+                }
+            }
+        }
+        told
+    }
+}
+
+/// How many leading bits a key must share with `target` for the peers closest to `target` to serve it too. All peers that share
+/// more bits than the furthest of the closest are among them; where these are few, one bit less would not do, so none does.
+fn shared_depth(target: &Position, closest: &[Contact]) -> u32 {
+    let bits = |contact: &Contact| target.common_bits(&Position::of_peer(&contact.peer));
+    let Some(furthest) = closest.get(REPLICATION - 1) else {
+        // Fewer than hold a record: that is everybody.
+        return 0;
+    };
+    let depth = bits(furthest) + 1;
+    let inside = closest.iter().filter(|contact| bits(contact) >= depth).count();
+    if inside >= SHARED_PEERS { depth } else { 257 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_serves_the_keys_whose_closest_it_has_found() {
+        let target = Position::of_key(b"target");
+        let network = |count: usize| {
+            let contact = |_| Contact { peer: PeerId::random(), addresses: vec![] };
+            let mut all: Vec<Contact> = (0..count).map(contact).collect();
+            all.sort_by_key(|contact| target.distance(&Position::of_peer(&contact.peer)));
+            all
+        };
+        assert_eq!(shared_depth(&target, &network(19)), 0);
+        for _ in 0..20 {
+            let all = network(500);
+            let depth = shared_depth(&target, &all);
+            if depth == 257 {
+                continue;
+            }
+            let bits = |contact: &Contact| target.common_bits(&Position::of_peer(&contact.peer));
+            let inside: Vec<_> = all.iter().filter(|contact| bits(contact) >= depth).collect();
+            assert!((SHARED_PEERS..REPLICATION).contains(&inside.len()));
+            // Any key in there has all of these among its closest twenty.
+            let mut key = target;
+            key.0[31] ^= 0xff;
+            let mut closest = all.clone();
+            closest.sort_by_key(|contact| key.distance(&Position::of_peer(&contact.peer)));
+            assert!(inside.iter().all(|contact| closest[..REPLICATION].contains(contact)));
+        }
+    }
+}
