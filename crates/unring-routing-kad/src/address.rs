@@ -7,7 +7,7 @@ use multiaddr::{Multiaddr, Protocol};
 
 /// The socket address that `address` means, with the peer id at its end, if it is `/ip4|ip6/ADDRESS/tcp/PORT` with or
 /// without `/p2p/ID`.
-fn split(address: &Multiaddr) -> Option<(SocketAddr, Option<PeerId>)> {
+pub(crate) fn split(address: &Multiaddr) -> Option<(SocketAddr, Option<PeerId>)> {
     let mut parts = address.iter();
     let ip = match parts.next()? {
         Protocol::Ip4(ip) => IpAddr::V4(ip),

@@ -32,6 +32,10 @@ pub const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Dials at once to wanted peers: enough to fill a node's connections within seconds, too few to be a storm.
 pub const MAX_DIALS_IN_FLIGHT: usize = 8;
+/// Dials at once by [`crate::Handle::connect`]: as many as to wanted peers, beside them.
+pub const MAX_CONNECTS_IN_FLIGHT: usize = 8;
+/// Calls of [`crate::Handle::connect`] that wait for one of these dials to end; further ones are refused.
+pub const MAX_CONNECTS_WAITING: usize = 256;
 /// Addresses kept of one peer, in the order given; further ones are skipped. A node has few interfaces.
 pub const MAX_ADDRESSES_PER_PEER: usize = 8;
 /// Dials in a row that fail until a peer makes room for one that waits for a place: with peers connected about half a

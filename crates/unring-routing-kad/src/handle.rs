@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::config::{EVENT_QUEUE, WantedPeer};
+use crate::config::{EVENT_QUEUE, MAX_CONNECTS_WAITING, WantedPeer};
+use crate::connect::Request;
 use crate::failure::DialFailure;
 
 /// What the callers want; the latest value counts, values in between may never be seen.
@@ -18,7 +19,8 @@ pub(crate) struct Wish {
     pub(crate) shutdown: bool,
 }
 
-/// Steers and observes a running [`crate::Network`]. Cheap to clone; none of its methods waits.
+/// Steers and observes a running [`crate::Network`]. Cheap to clone; none of its methods but
+/// [`connect`](Self::connect) waits.
 ///
 /// The network ends when all clones are dropped.
 #[derive(Debug, Clone)]
@@ -27,6 +29,7 @@ pub struct Handle {
     wish: watch::Sender<Wish>,
     connected: watch::Receiver<BTreeSet<PeerId>>,
     listening: watch::Receiver<Vec<Multiaddr>>,
+    connects: mpsc::Sender<Request>,
     gauges: Arc<Gauges>,
 }
 
@@ -41,6 +44,23 @@ impl Handle {
     /// dialled when there are more than places.
     pub fn set_peers(&self, peers: Vec<WantedPeer>) {
         self.wish.send_modify(|wish| wish.peers = peers.into());
+    }
+
+    /// Connects once to whoever answers at `address`, `/ip4|ip6/ADDRESS/tcp/PORT` with or without `/p2p/ID`; a peer that
+    /// is named there and connected is returned at once. The connection is kept alive only while the peer is among
+    /// [`set_peers`](Self::set_peers). Waits at most for as long as earlier calls and one handshake take, 10 s each; given
+    /// up, the dial goes on.
+    ///
+    /// # Errors
+    /// Why nobody answers; [`DialFailure::OwnAddress`] when it is this node that does; [`DialFailure::NotDialled`] also
+    /// when [`MAX_CONNECTS_WAITING`] calls wait already or the network has ended.
+    pub async fn connect(&self, address: Multiaddr) -> Result<PeerId, DialFailure> {
+        let refused = |detail: &str| DialFailure::NotDialled { detail: detail.to_owned() };
+        let (reply, outcome) = oneshot::channel();
+        if self.connects.try_send(Request { address, reply }).is_err() {
+            return Err(refused("too many dials wait, or the network has ended"));
+        }
+        outcome.await.unwrap_or_else(|_| Err(refused("the network has ended")))
     }
 
     /// Peers with at least one established connection.
@@ -184,6 +204,7 @@ impl EventReceiver {
 #[derive(Debug)]
 pub(crate) struct Outlets {
     pub(crate) wish: watch::Receiver<Wish>,
+    pub(crate) connects: mpsc::Receiver<Request>,
     pub(crate) connected: watch::Sender<BTreeSet<PeerId>>,
     pub(crate) listening: watch::Sender<Vec<Multiaddr>>,
     pub(crate) events: broadcast::Sender<Event>,
@@ -201,6 +222,7 @@ impl Outlets {
 
 pub(crate) fn channels(peer_id: PeerId) -> (Outlets, Handle, EventReceiver) {
     let (wish, wishes) = watch::channel(Wish::default());
+    let (connects, connect_requests) = mpsc::channel(MAX_CONNECTS_WAITING);
     let (connected, connected_now) = watch::channel(BTreeSet::new());
     let (listening, listening_now) = watch::channel(Vec::new());
     let (events, receiver) = broadcast::channel(EVENT_QUEUE);
@@ -210,10 +232,11 @@ pub(crate) fn channels(peer_id: PeerId) -> (Outlets, Handle, EventReceiver) {
         wish,
         connected: connected_now,
         listening: listening_now,
+        connects,
         gauges: Arc::clone(&gauges),
     };
     (
-        Outlets { wish: wishes, connected, listening, events, gauges },
+        Outlets { wish: wishes, connects: connect_requests, connected, listening, events, gauges },
         handle,
         EventReceiver(receiver),
     )

@@ -5,6 +5,7 @@ mod address;
 mod bind;
 mod choice;
 mod config;
+mod connect;
 mod dialer;
 mod failure;
 mod gate;

@@ -17,6 +17,7 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::bind::{self, BindError};
 use crate::config::{BIND_DEADLINE, CLOSE_DEADLINE, Config};
+use crate::connect::Connects;
 use crate::dialer::{Dial, Dialer};
 use crate::failure::{DialFailure, chain};
 use crate::handle::{Event, EventReceiver, Handle, Outlets, channels};
@@ -30,6 +31,7 @@ use crate::swarm::{self, Behaviour, BehaviourEvent};
 pub struct Network {
     swarm: Swarm<Behaviour>,
     dialer: Dialer,
+    connects: Connects,
     outlets: Outlets,
     /// Listeners that have not reported an address yet, while binding.
     unready: HashMap<ListenerId, Multiaddr>,
@@ -75,7 +77,8 @@ impl Network {
         let (outlets, handle, events) = channels(local);
         let dialer = Dialer::new(local, config.dial, rand::random());
         let kad = server.map(|server| Kad { server, driver: None, router: None });
-        let mut network = Self { swarm, dialer, outlets, unready: HashMap::new(), kad };
+        let connects = Connects::default();
+        let mut network = Self { swarm, dialer, connects, outlets, unready: HashMap::new(), kad };
         for address in config.listen {
             let id = bind::listen(&mut network.swarm, &address)?;
             network.unready.insert(id, address);
@@ -187,6 +190,9 @@ impl Network {
                         kad.server.on_command(self.swarm.behaviour_mut(), command);
                     }
                 }
+                Some(request) = self.outlets.connects.recv(), if self.connects.has_room() => {
+                    self.connects.start(&mut self.swarm, request);
+                }
                 event = self.swarm.select_next_some() => self.on_swarm_event(event),
             }
         }
@@ -223,8 +229,13 @@ impl Network {
     fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::ConnectionEstablished {
-                peer_id: peer, endpoint, num_established, ..
+                peer_id: peer,
+                connection_id,
+                endpoint,
+                num_established,
+                ..
             } => {
+                self.connects.on_connected(connection_id, peer);
                 self.dialer.on_connected(Instant::now(), peer, endpoint.is_dialer());
                 self.count_connections();
                 if num_established.get() == 1 {
@@ -243,8 +254,12 @@ impl Network {
                     self.outlets.tell(Event::Disconnected { peer, cause });
                 }
             }
-            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
-                self.on_dial_error(peer, &error)
+            SwarmEvent::OutgoingConnectionError { peer_id, connection_id, error } => {
+                let asked_for = self.connects.on_failed(connection_id, &error);
+                // The dialer hears of its own dials only.
+                if let Some(peer) = peer_id.filter(|_| !asked_for) {
+                    self.on_dial_error(peer, &error);
+                }
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {
                 let gauges = &self.outlets.gauges;

@@ -1,3 +1,4 @@
+mod connect;
 mod dialer;
 mod gate;
 mod hearsay;

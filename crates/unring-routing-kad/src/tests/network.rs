@@ -16,12 +16,12 @@ use crate::{
     Handle, LimitKind, Limits, Network, WantedPeer,
 };
 
-const DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
-struct Node {
-    handle: Handle,
+pub(super) struct Node {
+    pub(super) handle: Handle,
     events: EventReceiver,
-    task: JoinHandle<()>,
+    pub(super) task: JoinHandle<()>,
 }
 
 fn loopback() -> Multiaddr {
@@ -46,7 +46,7 @@ async fn start_with(keypair: Keypair, config: Config) -> Node {
     Node { handle, events, task: tokio::spawn(network.run()) }
 }
 
-async fn start() -> Node {
+pub(super) async fn start() -> Node {
     start_with(
         Keypair::generate_ed25519(),
         config(loopback(), Limits::new(DEFAULT_MAX_CONNECTIONS)),
@@ -63,7 +63,7 @@ impl Node {
         }
     }
 
-    async fn until_connected_to(&self, expected: &BTreeSet<PeerId>) {
+    pub(super) async fn until_connected_to(&self, expected: &BTreeSet<PeerId>) {
         let mut connected = self.handle.watch_connected();
         let reached =
             timeout(DEADLINE, connected.wait_for(|connected| connected == expected)).await;
@@ -102,7 +102,7 @@ async fn until(mut reached: impl FnMut() -> bool) {
     timeout(DEADLINE, poll).await.expect("it is reached in time");
 }
 
-fn ids<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> BTreeSet<PeerId> {
+pub(super) fn ids<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> BTreeSet<PeerId> {
     nodes.into_iter().map(|node| node.handle.peer_id()).collect()
 }
 
