@@ -23,7 +23,11 @@ pub struct Provider {
 
 impl Provider {
     /// The provider with those of `addresses` that begin with an IP address somebody could have. The others (names, relays,
-    /// wildcards, multicast) are skipped one by one. `None` if none is left.
+    /// wildcards, multicast, link-local) are skipped one by one. `None` if none is left.
+    ///
+    /// Link-local ones mean nothing without an interface, and 169.254.169.254 is where clouds serve a machine's secrets: nobody
+    /// shall be sent there by what a stranger told. Loopback is kept: all nodes of a test cluster are there, and elsewhere it
+    /// leads the asker to nobody but itself.
     #[must_use]
     pub fn new<'a>(
         peer: PeerId,
@@ -47,7 +51,11 @@ fn ip(address: &Multiaddr) -> Option<IpAddr> {
         _ => return None,
     };
     let is_relayed = parts.any(|part| matches!(part, Protocol::P2pCircuit));
-    let usable = !ip.is_unspecified() && !ip.is_multicast() && !is_relayed;
+    let is_link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    let usable = !ip.is_unspecified() && !ip.is_multicast() && !is_link_local && !is_relayed;
     usable.then_some(ip)
 }
 
@@ -66,6 +74,10 @@ mod tests {
         let (ip, circuit) = ("/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.2/tcp/1/p2p-circuit");
         check(&[ip, "/dns4/server1/tcp/1", "/ip6/fd00::1/udp/1/quic-v1"], &["10.0.0.1", "fd00::1"]);
         check(&[ip, "/ip4/10.0.0.1/tcp/2", "/ip6/::ffff:10.0.0.1/tcp/1"], &["10.0.0.1"]);
+        check(
+            &["/ip4/169.254.169.254/tcp/80", "/ip6/fe80::1/tcp/1", "/ip4/127.0.0.1/tcp/1"],
+            &["127.0.0.1"],
+        );
         check(&["/ip4/0.0.0.0/tcp/1", "/ip6/::/tcp/1", "/ip4/224.0.0.1/tcp/1", circuit], &[]);
         let many: Vec<String> = (0..20).map(|n| format!("/ip4/10.0.0.{n}/tcp/1")).collect();
         let provider = many.iter().map(|text| text.parse().unwrap()).collect::<Vec<Multiaddr>>();
