@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use libp2p_identity::PeerId;
@@ -18,7 +19,8 @@ use crate::router::{AdvertiseError, LookupError, Readiness, Router, WithdrawErro
 pub struct MemoryConfig {
     /// How long after its provider stopped advertising a record is found.
     pub validity: Duration,
-    /// Keys that one router advertises.
+    /// Keys that one router advertises. As many that it withdrew are found until their validity ends; of more, the one
+    /// withdrawn first is forgotten at once.
     pub advertised: usize,
     /// How each router looks up.
     pub lookup: LookupConfig,
@@ -35,24 +37,43 @@ pub struct MemoryNetwork {
 struct World {
     now: Instant,
     members: BTreeSet<PeerId>,
-    /// Bounded by [`MemoryConfig::advertised`] per member.
+    /// At most twice [`MemoryConfig::advertised`] of each provider; of those that left, until their validity ends.
     records: BTreeMap<Key, BTreeMap<PeerId, Record>>,
     fetches: BTreeMap<PeerId, u64>,
+    /// Withdrawals since the start.
+    withdrawals: u64,
 }
 
 #[derive(Debug)]
 struct Record {
     addresses: Vec<Multiaddr>,
     /// `None` while it is advertised.
-    expires: Option<Instant>,
+    withdrawn: Option<Withdrawn>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Withdrawn {
+    expires: Instant,
+    /// Which withdrawal it was.
+    turn: u64,
+}
+
+/// What one router advertises and what it withdrew.
+#[derive(Debug, Default)]
+struct Own {
+    /// At most [`MemoryConfig::advertised`].
+    keys: BTreeSet<Key>,
+    /// By the time of their withdrawal; at most [`MemoryConfig::advertised`].
+    withdrawn: BTreeMap<u64, Key>,
 }
 
 impl MemoryNetwork {
     /// Nobody in it. `now` is where its time begins.
     #[must_use]
     pub fn new(config: MemoryConfig, now: Instant) -> Self {
-        let (members, records, fetches) = Default::default();
-        Self { config, world: Arc::new(Mutex::new(World { now, members, records, fetches })) }
+        let (members, records, fetches, withdrawals) = Default::default();
+        let world = World { now, members, records, fetches, withdrawals };
+        Self { config, world: Arc::new(Mutex::new(world)) }
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -65,7 +86,7 @@ impl MemoryNetwork {
         world.now += time;
         let now = world.now;
         world.records.retain(|_, providers| {
-            providers.retain(|_, record| record.expires.is_none_or(|expires| now < expires));
+            providers.retain(|_, record| record.withdrawn.is_none_or(|gone| now < gone.expires));
             !providers.is_empty()
         });
     }
@@ -76,7 +97,7 @@ impl MemoryNetwork {
         self.world().members.insert(peer);
         let lookups = Lookups::new(peer, self.config.lookup, seed);
         let network = self.clone();
-        MemoryRouter { peer, addresses, network, lookups, advertised: Mutex::default() }
+        MemoryRouter { peer, addresses, network, lookups, own: Mutex::default() }
     }
 
     /// How often the router of `peer` asked the network.
@@ -93,8 +114,7 @@ pub struct MemoryRouter {
     addresses: Vec<Multiaddr>,
     network: MemoryNetwork,
     lookups: Lookups,
-    /// At most [`MemoryConfig::advertised`].
-    advertised: Mutex<BTreeSet<Key>>,
+    own: Mutex<Own>,
 }
 
 impl MemoryRouter {
@@ -104,13 +124,23 @@ impl MemoryRouter {
         self.peer
     }
 
-    fn advertised(&self) -> MutexGuard<'_, BTreeSet<Key>> {
-        self.advertised.lock().unwrap_or_else(PoisonError::into_inner)
+    fn own(&self) -> MutexGuard<'_, Own> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fetch(&self, key: &Key) -> Vec<Provider> {
-        let mut world = self.network.world();
-        *world.fetches.entry(self.peer).or_default() += 1;
+    /// Takes a turn of the executor, as a network would: only then can look-ups be under way at the same time.
+    async fn fetch(&self, key: &Key) -> Vec<Provider> {
+        *self.network.world().fetches.entry(self.peer).or_default() += 1;
+        let mut waited = false;
+        std::future::poll_fn(|context| {
+            if std::mem::replace(&mut waited, true) {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+        let world = self.network.world();
         let providers = world.records.get(key).into_iter().flatten();
         providers.filter_map(|(peer, record)| Provider::new(*peer, &record.addresses)).collect()
     }
@@ -126,22 +156,25 @@ impl Router for MemoryRouter {
 
     async fn lookup(&self, key: Key) -> Result<Arc<Providers>, LookupError> {
         let now = self.network.world().now;
-        self.lookups.get(now, key, async || Ok(self.fetch(&key))).await
+        self.lookups.get(now, key, async || Ok(self.fetch(&key).await)).await
     }
 
     fn advertise(&self, keys: &[Key]) -> Result<(), AdvertiseError> {
-        let mut advertised = self.advertised();
+        let mut own = self.own();
         let new: BTreeSet<Key> =
-            keys.iter().filter(|key| !advertised.contains(key)).copied().collect();
-        let (held, limit) = (advertised.len(), self.network.config.advertised);
-        if held + new.len() > limit {
+            keys.iter().filter(|key| !own.keys.contains(key)).copied().collect();
+        let (held, limit) = (own.keys.len(), self.network.config.advertised);
+        if held.saturating_add(new.len()) > limit {
             return Err(AdvertiseError::TooMany { new: new.len(), held, limit });
         }
         let mut world = self.network.world();
         for key in new {
-            advertised.insert(key);
-            let record = Record { addresses: self.addresses.clone(), expires: None };
-            world.records.entry(key).or_default().insert(self.peer, record);
+            own.keys.insert(key);
+            let record = Record { addresses: self.addresses.clone(), withdrawn: None };
+            let before = world.records.entry(key).or_default().insert(self.peer, record);
+            if let Some(Withdrawn { turn, .. }) = before.and_then(|record| record.withdrawn) {
+                own.withdrawn.remove(&turn);
+            }
         }
         Ok(())
     }
@@ -154,17 +187,37 @@ impl Router for MemoryRouter {
 
 impl MemoryRouter {
     fn stop_advertising(&self, which: impl Fn(&Key) -> bool) {
-        let mut advertised = self.advertised();
+        let mut own = self.own();
         let mut world = self.network.world();
-        let expires = Some(world.now + self.network.config.validity);
-        advertised.retain(|key| {
-            let withdrawn = which(key);
-            let record = world.records.get_mut(key).and_then(|peers| peers.get_mut(&self.peer));
-            if let Some(record) = record.filter(|_| withdrawn) {
-                record.expires = expires;
+        let config = self.network.config;
+        let Own { keys, withdrawn } = &mut *own;
+        let gone: Vec<Key> = keys.iter().filter(|key| which(key)).copied().collect();
+        for key in gone {
+            keys.remove(&key);
+            let (expires, turn) = (world.now + config.validity, world.withdrawals);
+            let record = world.records.get_mut(&key).and_then(|peers| peers.get_mut(&self.peer));
+            if let Some(record) = record {
+                record.withdrawn = Some(Withdrawn { expires, turn });
+                world.withdrawals += 1;
+                withdrawn.insert(turn, key);
             }
-            !withdrawn
-        });
+            if withdrawn.len() > config.advertised
+                && let Some((_, oldest)) = withdrawn.pop_first()
+            {
+                world.forget(&oldest, &self.peer);
+            }
+        }
+    }
+}
+
+impl World {
+    fn forget(&mut self, key: &Key, peer: &PeerId) {
+        if let Some(providers) = self.records.get_mut(key) {
+            providers.remove(peer);
+            if providers.is_empty() {
+                self.records.remove(key);
+            }
+        }
     }
 }
 

@@ -101,3 +101,25 @@ fn a_record_outlives_its_provider_by_its_validity() {
     network.advance(CONFIG.lookup.found_for);
     assert_eq!(block_on(asker.lookup(key)).unwrap().len(), 0);
 }
+
+#[test]
+fn what_was_withdrawn_is_bounded_while_no_time_passes() {
+    let network = memory().network;
+    let address: Multiaddr = "/ip4/10.0.0.1/tcp/1".parse().unwrap();
+    let provider = network.join(PeerId::random(), vec![address], 1);
+    let keys: Vec<Key> = (0..25).map(|n| Key::new(&n.to_string())).collect();
+    for key in &keys {
+        provider.advertise(&[*key]).unwrap();
+        provider.withdraw(&[*key]).unwrap();
+    }
+    let asker = network.join(PeerId::random(), vec![], 2);
+    let found = |key: &Key| !block_on(asker.lookup(*key)).unwrap().is_empty();
+    let held = CONFIG.advertised;
+    assert_eq!(keys.iter().filter(|key| found(key)).count(), held);
+    assert!(keys[25 - held..].iter().all(found), "those withdrawn last");
+    // What is advertised again is no longer among them.
+    provider.advertise(&keys[24..]).unwrap();
+    provider.withdraw(&keys[..1]).unwrap();
+    network.advance(CONFIG.validity);
+    assert!(found(&keys[24]) && !found(&keys[23]));
+}
