@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::address::without_peer;
 use crate::config::MAX_ERROR_TEXT;
+use crate::first_bytes::{NoGreeting, no_greeting};
 use crate::gate::LimitExceeded;
 
 /// Why a dial to a wanted peer failed.
@@ -25,6 +26,15 @@ pub enum DialFailure {
     OwnAddress {
         /// The address.
         address: Multiaddr,
+    },
+    /// Who is at the address does not greet as libp2p does, and no other address did better.
+    #[error("no libp2p of our network at {address}")]
+    NoGreeting {
+        /// Where.
+        address: Multiaddr,
+        /// What it did instead.
+        #[source]
+        source: NoGreeting,
     },
     /// No address answered with a working handshake.
     #[error("unreachable: {detail}")]
@@ -61,6 +71,11 @@ impl DialFailure {
                 None => Self::NotDialled { detail: chain(cause) },
             },
             DialError::Transport(errors) => {
+                let foreign =
+                    errors.iter().find_map(|(address, error)| Some((address, no_greeting(error)?)));
+                if let Some((address, source)) = foreign {
+                    return Self::NoGreeting { address: without_peer(address), source };
+                }
                 let errors = errors
                     .iter()
                     .map(|(address, error)| format!("{}: {}", without_peer(address), chain(error)));
@@ -76,7 +91,10 @@ impl DialFailure {
     pub(crate) fn wrong_address(&self) -> Option<&Multiaddr> {
         match self {
             Self::WrongPeer { address, .. } | Self::OwnAddress { address } => Some(address),
-            Self::Unreachable { .. } | Self::Limit(_) | Self::NotDialled { .. } => None,
+            Self::NoGreeting { .. }
+            | Self::Unreachable { .. }
+            | Self::Limit(_)
+            | Self::NotDialled { .. } => None,
         }
     }
 }

@@ -110,6 +110,8 @@ pub struct Counters {
     pub denied: u64,
     /// Inbound connections whose handshake failed.
     pub handshake_failures: u64,
+    /// Of these, because the other end is of another network: another network key, or no libp2p.
+    pub other_network: u64,
     /// Pings that were answered.
     pub pings: u64,
     /// Peers of the latest [`Handle::set_peers`] that are not dialled for lack of places.
@@ -125,6 +127,7 @@ pub(crate) struct Gauges {
     pub(crate) dial_failures: AtomicU64,
     pub(crate) denied: AtomicU64,
     pub(crate) handshake_failures: AtomicU64,
+    pub(crate) other_network: AtomicU64,
     pub(crate) pings: AtomicU64,
     pub(crate) left_out: AtomicUsize,
     pub(crate) skipped_addresses: AtomicUsize,
@@ -137,6 +140,7 @@ impl Gauges {
             dial_failures: self.dial_failures.load(Ordering::Relaxed),
             denied: self.denied.load(Ordering::Relaxed),
             handshake_failures: self.handshake_failures.load(Ordering::Relaxed),
+            other_network: self.other_network.load(Ordering::Relaxed),
             pings: self.pings.load(Ordering::Relaxed),
             left_out: self.left_out.load(Ordering::Relaxed),
             skipped_addresses: self.skipped_addresses.load(Ordering::Relaxed),

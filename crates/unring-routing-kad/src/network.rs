@@ -20,6 +20,7 @@ use crate::config::{BIND_DEADLINE, CLOSE_DEADLINE, Config};
 use crate::connect::Connects;
 use crate::dialer::{Dial, Dialer};
 use crate::failure::{DialFailure, chain};
+use crate::first_bytes::{NoGreeting, no_greeting};
 use crate::handle::{Event, EventReceiver, Handle, Outlets, channels};
 use crate::kad::{Command, Driver, KadRouter, Server};
 use crate::swarm::{self, Behaviour, BehaviourEvent};
@@ -266,6 +267,9 @@ impl Network {
                 let denied = matches!(error, ListenError::Denied { .. });
                 let counter = if denied { &gauges.denied } else { &gauges.handshake_failures };
                 counter.fetch_add(1, Ordering::Relaxed);
+                if no_greeting(&error) == Some(NoGreeting::OtherNetwork) {
+                    gauges.other_network.fetch_add(1, Ordering::Relaxed);
+                }
                 tracing::debug!(error = chain(&error), "incoming connection failed");
             }
             SwarmEvent::NewListenAddr { listener_id, address } => {

@@ -15,6 +15,7 @@ use libp2p_identity::{Keypair, PeerId};
 use thiserror::Error;
 
 use crate::config;
+use crate::first_bytes::Greeted;
 use crate::network_key::NetworkKey;
 
 /// Why there are no keys for the handshakes.
@@ -36,9 +37,14 @@ pub(crate) fn build(
     let tls = tls::Config::new(keypair).map_err(SetupError::Tls)?;
     let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true));
     let private = tcp.and_then(move |stream, _| async move {
-        let Some(key) = key else { return Ok(Either::Right(stream)) };
-        let handshake = PnetConfig::new(PreSharedKey::new(key.bytes())).handshake(stream);
-        handshake.await.map(Either::Left).map_err(io::Error::other)
+        let stream = match key {
+            None => Either::Right(stream),
+            Some(key) => {
+                let handshake = PnetConfig::new(PreSharedKey::new(key.bytes())).handshake(stream);
+                Either::Left(handshake.await.map_err(io::Error::other)?)
+            }
+        };
+        Ok::<_, io::Error>(Greeted::new(stream))
     });
     Ok(private
         .upgrade(Version::V1Lazy)

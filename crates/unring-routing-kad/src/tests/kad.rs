@@ -5,16 +5,20 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use libp2p::core::upgrade::Version;
+use libp2p::swarm::SwarmEvent;
+use libp2p::{Swarm, Transport as _, noise, ping, tcp, tls, yamux};
 use libp2p_identity::{Keypair, PeerId};
 use multiaddr::Multiaddr;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use unring_routing::conformance::{self, Expected, Harness, Member};
-use unring_routing::{Key, LookupConfig, Readiness, Router as _};
+use unring_routing::{Key, LookupConfig, LookupError, Readiness, Router as _};
 
 use crate::{
-    BindError, Config, DEFAULT_MAX_CONNECTIONS, DialConfig, Event, EventReceiver, Handle,
-    KadConfig, KadRouter, Limits, Network, NetworkKey, StoreLimits, WantedPeer,
+    BindError, Config, DEFAULT_MAX_CONNECTIONS, DialConfig, DialFailure, Event, EventReceiver,
+    Handle, KadConfig, KadRouter, Limits, Network, NetworkKey, StoreLimits, WantedPeer,
 };
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -92,7 +96,11 @@ impl Node {
     }
 
     async fn finds(&self, key: Key) -> BTreeSet<PeerId> {
-        let found = self.router.lookup(key).await.unwrap();
+        // For a moment it may know only somebody who has just gone.
+        let found = match self.router.lookup(key).await {
+            Err(LookupError::Unreachable { .. }) => return BTreeSet::new(),
+            found => found.unwrap(),
+        };
         found.all().iter().map(|provider| provider.peer).collect()
     }
 
@@ -256,7 +264,8 @@ async fn a_store_that_fills_is_told_of_before_it_is_full() {
 #[tokio::test]
 async fn peers_with_any_kind_of_key_are_spoken_to() {
     let hub = start(kad_config(), None).await;
-    let rsa = Keypair::rsa_from_pkcs8(&mut include_bytes!("rsa-2048.pk8").to_vec()).unwrap();
+    let rsa = Keypair::rsa_from_pkcs8(&mut include_bytes!("../../testdata/rsa-2048.pk8").to_vec())
+        .unwrap();
     let kinds = [rsa, Keypair::generate_ecdsa(), Keypair::generate_secp256k1()];
     for keypair in kinds {
         let kind = format!("{:?}", keypair.key_type());
@@ -289,15 +298,56 @@ async fn a_private_network_is_closed_to_others() {
     for stranger in &mut strangers {
         let failed = async {
             loop {
-                if let Event::DialFailed { .. } = stranger.events.recv().await.unwrap() {
-                    return;
+                if let Event::DialFailed { failure, .. } = stranger.events.recv().await.unwrap() {
+                    return failure;
                 }
             }
         };
-        timeout(DEADLINE, failed).await.unwrap();
+        let failure = timeout(DEADLINE, failed).await.unwrap();
+        assert!(matches!(failure, DialFailure::NoGreeting { .. }), "{failure:?}");
         assert_eq!(stranger.handle.connected(), BTreeSet::new());
         assert_eq!(stranger.router.ready(), Readiness::Starting);
     }
+    until("both are counted", || hub.handle.counters().other_network >= 2).await;
+}
+
+#[tokio::test]
+async fn peers_that_have_only_tls_or_only_noise_are_spoken_to() {
+    let hub = start(kad_config(), None).await;
+    let address = hub.handle.listen_addresses()[0].clone();
+    for only in [Only::Tls, Only::Noise] {
+        let keypair = Keypair::generate_ed25519();
+        let tcp = tcp::tokio::Transport::default().upgrade(Version::V1);
+        let transport = match only {
+            Only::Tls => tcp
+                .authenticate(tls::Config::new(&keypair).unwrap())
+                .multiplex(yamux::Config::default())
+                .boxed(),
+            Only::Noise => tcp
+                .authenticate(noise::Config::new(&keypair).unwrap())
+                .multiplex(yamux::Config::default())
+                .boxed(),
+        };
+        let peer = keypair.public().to_peer_id();
+        let settings = libp2p::swarm::Config::with_tokio_executor();
+        let mut swarm = Swarm::new(transport, ping::Behaviour::default(), peer, settings);
+        swarm.dial(address.clone()).unwrap();
+        let answered = async {
+            // A ping that is answered: it went through the muxer both ways.
+            while !matches!(
+                swarm.select_next_some().await,
+                SwarmEvent::Behaviour(ping::Event { result: Ok(_), .. })
+            ) {}
+        };
+        timeout(DEADLINE, answered).await.unwrap();
+        assert!(hub.handle.connected().contains(&peer));
+    }
+}
+
+/// What a peer can secure a connection with.
+enum Only {
+    Tls,
+    Noise,
 }
 
 #[tokio::test]
@@ -333,7 +383,7 @@ async fn a_router_ends_with_its_network() {
     node.handle.shutdown();
     timeout(DEADLINE, node.task).await.unwrap().unwrap();
     let key = Key::new("x");
-    assert_eq!(node.router.lookup(key).await.unwrap_err(), unring_routing::LookupError::Ended);
+    assert_eq!(node.router.lookup(key).await.unwrap_err(), LookupError::Ended);
     assert_eq!(node.router.advertise(&[key]), Err(unring_routing::AdvertiseError::Ended));
     assert_eq!(node.router.withdraw(&[key]), Err(unring_routing::WithdrawError::Ended));
 }
