@@ -1,0 +1,38 @@
+//! Every bound, with its reason.
+
+use std::time::Duration;
+
+/// Sources in a table: more than a person configures. Further ones are refused.
+pub const MAX_SOURCES: usize = 64;
+
+/// Addresses of one answer that are used, those of this node not counted; further ones are left out. A first peer is
+/// looked for, not all peers: these tell of the others.
+pub const MAX_FOUND: usize = 32;
+
+/// Bytes of an error that are kept for the status page; part of it may come from the remote.
+pub const MAX_ERROR_BYTES: usize = 512;
+
+/// The first wait after an attempt without which nobody is connected; doubled each time. As Spegel.
+pub const BACKOFF_MIN: Duration = Duration::from_millis(50);
+
+/// The longest wait while nobody is connected. As Spegel.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// Between two attempts while somebody is connected, less up to a tenth at random. As Spegel.
+pub const REFRESH: Duration = Duration::from_secs(30 * 60);
+
+/// How long an attempt may take in all, with the dials to what it found. As Spegel.
+pub const ATTEMPT_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long the answer of DNS or an HTTP server may take. As Spegel's HTTP client, and K3s's.
+pub const ASK_LIMIT: Duration = Duration::from_secs(10);
+
+/// A connection that was lost sooner does not begin the back-off anew: a peer that accepts and hangs up must not make
+/// every source be asked as fast as it can.
+pub const STABLE_AFTER: Duration = Duration::from_secs(10);
+
+/// The least time between two log lines about one source, and between two about being alone.
+pub const QUIET: Duration = Duration::from_secs(60);
+
+/// How long nobody must have been connected before a node says that it is alone.
+pub const ALONE_AFTER: Duration = Duration::from_secs(5);
