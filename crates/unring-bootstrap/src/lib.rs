@@ -2,13 +2,18 @@
 #![forbid(unsafe_code)]
 
 mod alone;
+mod backoff;
 mod candidate;
+mod entry;
 pub mod limits;
 mod source;
+mod table;
 
 pub use self::alone::{Alone, Company};
 pub use self::candidate::{Candidate, InvalidCandidate};
+pub use self::entry::{Activity, Counts, LastView, SourceView};
 pub use self::source::{Kind, Outcome};
+pub use self::table::{Action, Answer, Attempt, Myself, Table, TooManySources};
 
 #[cfg(test)]
 mod tests;

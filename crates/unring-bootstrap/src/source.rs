@@ -1,5 +1,9 @@
 //! What a source is, and how an attempt ended.
 
+use std::time::Duration;
+
+use crate::limits::{ASK_LIMIT, ATTEMPT_LIMIT};
+
 /// Where addresses come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -36,6 +40,14 @@ impl Kind {
             Self::Own => "self",
         }
     }
+
+    /// How long its answer may take.
+    pub(crate) fn ask_limit(self) -> Duration {
+        match self {
+            Self::Dns | Self::Dnsaddr | Self::Http | Self::K3s => ASK_LIMIT,
+            Self::Static | Self::Grpc | Self::Book | Self::Own => ATTEMPT_LIMIT,
+        }
+    }
 }
 
 /// How an attempt ended.
@@ -70,6 +82,17 @@ impl Outcome {
             Self::Unreachable => "unreachable",
             Self::Failed => "failed",
             Self::TimedOut => "timed_out",
+        }
+    }
+
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Self::Ok => 0,
+            Self::OnlySelf => 1,
+            Self::Empty => 2,
+            Self::Unreachable => 3,
+            Self::Failed => 4,
+            Self::TimedOut => 5,
         }
     }
 }
