@@ -7,6 +7,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 use thiserror::Error;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
+use zeroize::Zeroizing;
 
 use crate::limits;
 use crate::token::{Credentials, JoinToken};
@@ -144,7 +145,7 @@ impl std::fmt::Debug for Hash {
 struct Given {
     bearer: bool,
     user: String,
-    secret: zeroize::Zeroizing<Vec<u8>>,
+    secret: Zeroizing<Vec<u8>>,
 }
 
 impl Given {
@@ -156,31 +157,37 @@ impl Given {
         let (scheme, rest) = header.split_at_checked(header.iter().position(|b| *b == b' ')?)?;
         let rest = rest.trim_ascii();
         if scheme.eq_ignore_ascii_case(b"bearer") {
-            let secret = zeroize::Zeroizing::new(rest.to_vec());
+            let secret = Zeroizing::new(rest.to_vec());
             return Some(Self { bearer: true, user: String::new(), secret });
         }
         if !scheme.eq_ignore_ascii_case(b"basic") {
             return None;
         }
-        let pair = zeroize::Zeroizing::new(STANDARD.decode(rest).ok()?);
+        let pair = Zeroizing::new(STANDARD.decode(rest).ok()?);
         let colon = pair.iter().position(|byte| *byte == b':')?;
         let user = str::from_utf8(pair.get(..colon)?).ok()?.to_owned();
-        let secret = zeroize::Zeroizing::new(pair.get(colon + 1..)?.to_vec());
+        let secret = Zeroizing::new(pair.get(colon + 1..)?.to_vec());
         Some(Self { bearer: false, user, secret })
     }
 }
 
 /// The `Authorization` header that K3s's client sends with these; none for a password without a user.
-pub(crate) fn authorization(credentials: &Credentials) -> Option<zeroize::Zeroizing<String>> {
-    let header = match credentials {
-        Credentials::Password { user, .. } if user.is_empty() => return None,
+pub(crate) fn authorization(credentials: &Credentials) -> Option<Zeroizing<String>> {
+    match credentials {
+        Credentials::Password { user, .. } if user.is_empty() => None,
         Credentials::Password { user, password } => {
-            let pair = zeroize::Zeroizing::new(format!("{user}:{}", password.expose()));
-            format!("Basic {}", STANDARD.encode(pair.as_bytes()))
+            let pair = Zeroizing::new(format!("{user}:{}", password.expose()));
+            let encoded = base64::encoded_len(pair.len(), true).unwrap_or(0);
+            // Room for all of it: a string that grows leaves what it held behind in memory, and nobody wipes that.
+            let mut header = Zeroizing::new(String::with_capacity("Basic ".len() + encoded));
+            header.push_str("Basic ");
+            STANDARD.encode_string(pair.as_bytes(), &mut header);
+            Some(header)
         }
-        Credentials::Bootstrap(secret) => format!("Bearer {}", secret.expose()),
-    };
-    Some(zeroize::Zeroizing::new(header))
+        Credentials::Bootstrap(secret) => {
+            Some(Zeroizing::new(format!("Bearer {}", secret.expose())))
+        }
+    }
 }
 
 impl CertifiedUser {
