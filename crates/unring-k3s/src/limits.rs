@@ -37,8 +37,8 @@ pub const MAX_AUTHORIZATION_BYTES: usize = 4096;
 /// Organizations of a client certificate that are looked at. Kubernetes's own have one.
 pub const MAX_GROUPS: usize = 16;
 
-/// Clients of which it is remembered when they were last in the log. While more come within a minute, those beyond are
-/// not logged.
+/// Lines of which it is remembered when they were last in the log: at most two for each client. While more come within a
+/// minute, those beyond are not logged.
 pub const MAX_LOGGED_CLIENTS: usize = 1024;
 
 /// Addresses shown in one line of the log. The rest is counted.

@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 use crate::access::{Access, CertifiedUser};
 use crate::ca::CaBundle;
 use crate::limits;
-use crate::log_limit::LogLimit;
+use crate::log_limit::{Kind, LogLimit};
 use crate::path::Route;
 use crate::reply::Reply;
 use crate::respond::{Caller, Peers, Request, respond};
@@ -63,10 +63,19 @@ impl<P: Peers> K3sServer<P> {
         reply.into_response()
     }
 
-    /// In the words of K3s, where it has some. K3s writes a line for each request; this is one a minute and client.
+    /// In the words of K3s, where it has some. K3s writes a line for each request; this is one a minute and client, and
+    /// another one if it is refused.
     fn log(&self, reply: &Reply, client: IpAddr, now: Duration) {
+        let kind = match reply {
+            Reply::Starting | Reply::NotFound | Reply::Ca(_) => return,
+            Reply::List(_) | Reply::First(_) | Reply::NoAddresses => Kind::Ordinary,
+            Reply::Unauthorized
+            | Reply::Forbidden { .. }
+            | Reply::TooMany { .. }
+            | Reply::Failed(_) => Kind::Refusal,
+        };
         let mut limit = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(withheld) = limit.line(client, now) else { return };
+        let Some(withheld) = limit.line(client, kind, now) else { return };
         drop(limit);
         match reply {
             Reply::List(addresses) => {

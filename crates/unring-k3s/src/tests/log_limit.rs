@@ -2,6 +2,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::limits;
+use crate::log_limit::Kind::{Ordinary, Refusal};
 use crate::log_limit::{LOG_EVERY, LogLimit};
 
 fn at(seconds: u64) -> Duration {
@@ -12,13 +13,18 @@ fn at(seconds: u64) -> Duration {
 fn a_client_is_spoken_of_once_a_minute_with_what_was_withheld() {
     let (mut limit, a, b): (_, IpAddr, IpAddr) =
         (LogLimit::default(), [10, 0, 0, 1].into(), [10, 0, 0, 2].into());
-    assert_eq!(limit.line(a, at(0)), Some(0));
+    assert_eq!(limit.line(a, Ordinary, at(0)), Some(0));
     for second in 1..60 {
-        assert_eq!(limit.line(a, at(second)), None);
+        assert_eq!(limit.line(a, Ordinary, at(second)), None);
     }
-    assert_eq!(limit.line(b, at(59)), Some(0), "each client has its own line");
-    assert_eq!(limit.line(a, LOG_EVERY), Some(59));
-    assert_eq!(limit.line(a, LOG_EVERY * 2), Some(0));
+    assert_eq!(limit.line(b, Ordinary, at(59)), Some(0), "each client has its own line");
+    assert_eq!(
+        limit.line(a, Refusal, at(59)),
+        Some(0),
+        "a refusal is not hidden by what went well"
+    );
+    assert_eq!(limit.line(a, Ordinary, LOG_EVERY), Some(59));
+    assert_eq!(limit.line(a, Ordinary, LOG_EVERY * 2), Some(0));
 }
 
 #[test]
@@ -26,10 +32,10 @@ fn clients_are_bounded_and_make_room_after_a_minute() {
     let mut limit = LogLimit::default();
     let client = |n: usize| IpAddr::from(u32::try_from(n).unwrap().to_be_bytes());
     for n in 0..limits::MAX_LOGGED_CLIENTS {
-        assert_eq!(limit.line(client(n), at(10)), Some(0));
+        assert_eq!(limit.line(client(n), Ordinary, at(10)), Some(0));
     }
-    assert_eq!(limit.line(client(5000), at(20)), None, "all were spoken of just now");
-    assert_eq!(limit.line(client(5001), at(20)), None);
-    assert_eq!(limit.line(client(5000), at(70)), Some(0));
-    assert_eq!(limit.line(client(5001), at(70)), Some(0));
+    assert_eq!(limit.line(client(5000), Ordinary, at(20)), None, "all were spoken of just now");
+    assert_eq!(limit.line(client(5001), Ordinary, at(20)), None);
+    assert_eq!(limit.line(client(5000), Ordinary, at(70)), Some(0));
+    assert_eq!(limit.line(client(5001), Ordinary, at(70)), Some(0));
 }

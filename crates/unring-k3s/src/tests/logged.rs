@@ -25,8 +25,8 @@ impl Write for Lines {
     }
 }
 
-/// The lines of requests at these seconds; with a certificate, or without.
-fn lines(book: Book, json: bool, known: bool, seconds: &[u64]) -> Vec<String> {
+/// The lines that are written meanwhile.
+fn logged(act: impl FnOnce()) -> Vec<String> {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -36,19 +36,25 @@ fn lines(book: Book, json: bool, known: bool, seconds: &[u64]) -> Vec<String> {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
-    tracing::subscriber::with_default(subscriber, || {
-        let server = K3sServer::new(book, Access::default(), None);
-        let user = CertifiedUser { name: "system:node:a".into(), groups: vec![] };
-        for second in seconds {
-            let accept = if json { "application/json" } else { "*/*" };
-            let request = Request::get("/v1-k3s/p2p").header("accept", accept);
-            let (head, ()) = request.body(()).unwrap().into_parts();
-            let (user, now) = (known.then_some(&user), Duration::from_secs(*second));
-            server.respond(&head, [10, 0, 0, 9].into(), user, now);
-        }
-    });
+    tracing::subscriber::with_default(subscriber, act);
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     text.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+/// Asks at this second; with a certificate, or without.
+fn ask<P: Peers>(server: &K3sServer<P>, json: bool, known: bool, second: u64) {
+    let user = CertifiedUser { name: "system:node:a".into(), groups: vec![] };
+    let accept = if json { "application/json" } else { "*/*" };
+    let request = Request::get("/v1-k3s/p2p").header("accept", accept);
+    let (head, ()) = request.body(()).unwrap().into_parts();
+    let (user, now) = (known.then_some(&user), Duration::from_secs(second));
+    server.respond(&head, [10, 0, 0, 9].into(), user, now);
+}
+
+/// The lines of requests at these seconds.
+fn lines(book: Book, json: bool, known: bool, seconds: &[u64]) -> Vec<String> {
+    let server = K3sServer::new(book, Access::default(), None);
+    logged(|| seconds.iter().for_each(|second| ask(&server, json, known, *second)))
 }
 
 #[test]
@@ -63,6 +69,33 @@ fn an_operator_of_k3s_recognises_the_lines() {
     let stranger = lines(Book::of(&[A]), false, false, &[0, 30]);
     let want = "WARN Unauthorized: refused p2p peer addrs to client at 10.0.0.9 withheld=0";
     assert_eq!(stranger, [want]);
+}
+
+/// Too early to tell the first time.
+struct Starting(AtomicUsize);
+
+impl Peers for Starting {
+    fn admit(&self, _: &Caller<'_>) -> Admission {
+        Admission::Granted
+    }
+    fn addresses(&self, _: usize) -> Result<Vec<K3sAddress>, Unavailable> {
+        match self.0.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(Unavailable::Starting),
+            _ => Ok(vec![A.parse().unwrap()]),
+        }
+    }
+}
+
+#[test]
+fn what_is_not_said_hides_nothing() {
+    let server = K3sServer::new(Starting(AtomicUsize::new(0)), Access::default(), None);
+    let lines = logged(|| {
+        for (known, second) in [(true, 0), (true, 1), (false, 2)] {
+            ask(&server, true, known, second);
+        }
+    });
+    let (served, refused) = (lines[0].contains("Serving"), lines[1].contains("Unauthorized"));
+    assert!(served && refused && lines.len() == 2, "{lines:?}");
 }
 
 #[test]
