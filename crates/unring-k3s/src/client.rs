@@ -161,8 +161,12 @@ impl K3sClient {
         let tls = tls::trusting(&ca, key_pair.as_ref()).map_err(refused)?;
         // Without a certificate of ours: this is about theirs.
         let bare = tls::trusting(&ca, None).map_err(refused)?;
-        if let Err(source) = ca_call(&server, bare).get().await {
-            return Err(ConnectError::NotSigned { server, source });
+        match ca_call(&server, bare).get().await {
+            Ok(_) => {}
+            Err(source @ CallError::Tls(_)) => {
+                return Err(ConnectError::NotSigned { server, source });
+            }
+            Err(source) => return Err(ConnectError::Fetch { server, source }),
         }
         Ok(Self { server, distribution, token, tls, ca: ca.hash() })
     }
