@@ -15,7 +15,8 @@ use crate::reply::Reply;
 ///
 /// Both are answered at once, from memory: neither can wait for anybody, so no ring of joins can come about here.
 pub trait Peers {
-    /// Whether this caller is answered now. Asked once for each request of somebody who is known, and for no other.
+    /// Whether this caller is answered now. Asked once for each request, whatever it asks for and whoever asks: those who
+    /// are [`Standing::Unknown`] cost no less than the others.
     fn admit(&self, caller: &Caller<'_>) -> Admission;
 
     /// At most `at_most` addresses from the local book. K3s leaves its own out, and so should this.
@@ -54,7 +55,7 @@ pub enum Admission {
         /// When to come back; said in whole seconds, rounded up, at least 1 as in K3s.
         retry_after: Duration,
     },
-    /// Never, though known: 403.
+    /// Never, though known: 403. To those who are not it is the same as [`Granted`](Self::Granted).
     Forbidden,
 }
 
@@ -87,6 +88,10 @@ pub fn respond(
     peers: &impl Peers,
     ca: Option<&Bytes>,
 ) -> Reply {
+    let admission = peers.admit(caller);
+    if let Admission::Later { retry_after } = admission {
+        return Reply::TooMany { retry_after };
+    }
     match (Route::of(request.path), ca) {
         (Route::Ca, Some(pem)) => return Reply::Ca(pem.clone()),
         (Route::Nowhere, _) | (Route::Ca, None) => return Reply::NotFound,
@@ -97,13 +102,9 @@ pub fn respond(
         Standing::Certified(user) => &user.name,
         Standing::Token { user } => user,
     };
-    match peers.admit(caller) {
-        Admission::Granted => {}
-        Admission::Later { retry_after } => return Reply::TooMany { retry_after },
-        Admission::Forbidden => {
-            let (verb, path) = (request.method.to_ascii_lowercase(), request.path.to_owned());
-            return Reply::Forbidden { user: user.clone(), verb, path };
-        }
+    if admission == Admission::Forbidden {
+        let (verb, path) = (request.method.to_ascii_lowercase(), request.path.to_owned());
+        return Reply::Forbidden { user: user.clone(), verb, path };
     }
     let mut addresses = match peers.addresses(limits::MAX_SERVED_ADDRESSES) {
         Ok(addresses) => addresses,

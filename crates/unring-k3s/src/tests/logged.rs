@@ -10,7 +10,8 @@ use http::Request;
 use super::kit::Book;
 use super::{A, B};
 use crate::{
-    Access, Admission, Caller, CertifiedUser, K3sAddress, K3sServer, Peers, Unavailable, limits,
+    Access, Admission, Caller, CertifiedUser, K3sAddress, K3sServer, Peers, Standing, Unavailable,
+    limits,
 };
 
 #[derive(Clone, Default)]
@@ -106,15 +107,17 @@ fn a_line_is_bounded() {
     assert!(line.contains(" and 3 more]"), "{line}");
 }
 
-/// Counts how often it is asked.
+/// Counts how often it is asked, and says another thing each time.
 #[derive(Default)]
 struct Counting([AtomicUsize; 2]);
 
 impl Peers for Counting {
-    fn admit(&self, _: &Caller<'_>) -> Admission {
-        match self.0[0].fetch_add(1, Ordering::Relaxed) {
-            0 => Admission::Granted,
-            _ => Admission::Forbidden,
+    fn admit(&self, caller: &Caller<'_>) -> Admission {
+        let retry_after = Duration::from_secs(1);
+        match (self.0[0].fetch_add(1, Ordering::Relaxed), caller.standing) {
+            (4.., _) => Admission::Later { retry_after },
+            (3, _) | (_, Standing::Unknown) => Admission::Forbidden,
+            _ => Admission::Granted,
         }
     }
     fn addresses(&self, _: usize) -> Result<Vec<K3sAddress>, Unavailable> {
@@ -124,7 +127,7 @@ impl Peers for Counting {
 }
 
 #[test]
-fn the_book_is_asked_for_those_let_in_alone() {
+fn everybody_is_charged_and_the_book_is_for_those_let_in() {
     let book = Arc::new(Counting::default());
     let server = K3sServer::new(Arc::clone(&book), Access::default(), None);
     let user = CertifiedUser { name: "a".into(), groups: vec![] };
@@ -133,7 +136,12 @@ fn the_book_is_asked_for_those_let_in_alone() {
         server.respond(&head, [10, 0, 0, 9].into(), user, Duration::ZERO).status().as_u16()
     };
     let asked = || [0, 1].map(|at: usize| book.0[at].load(Ordering::Relaxed));
-    assert_eq!((ask("/v1-k3s/p2p", None), ask("/other", Some(&user)), asked()), (401, 404, [0, 0]));
-    assert_eq!((ask("/v1-k3s/p2p", Some(&user)), asked()), (503, [1, 1]));
-    assert_eq!((ask("/v1-rke2/p2p", Some(&user)), asked()), (403, [2, 1]));
+    assert_eq!((ask("/v1-k3s/p2p", None), asked()), (401, [1, 0]));
+    assert_eq!((ask("/other", Some(&user)), asked()), (404, [2, 0]));
+    assert_eq!((ask("/v1-k3s/p2p", Some(&user)), asked()), (503, [3, 1]));
+    assert_eq!((ask("/v1-rke2/p2p", Some(&user)), asked()), (403, [4, 1]));
+    for (path, user) in [("/v1-k3s/p2p", None), ("/cacerts", None), ("/other", Some(&user))] {
+        assert_eq!(ask(path, user), 429, "{path}");
+    }
+    assert_eq!(asked(), [7, 1]);
 }
