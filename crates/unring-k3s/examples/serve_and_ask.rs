@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer};
 use unring_k3s::{
     Access, Admission, CaBundle, Caller, ClientConfig, Distribution, JoinToken, K3sAddress,
-    K3sClient, K3sServer, KeyPair, Peers, ServerTls, Trust, Unavailable, serve,
+    K3sClient, K3sServer, KeyPair, Open, Peers, ServerTls, Trust, Unavailable, serve,
 };
 
 /// A book with one peer in it. A node answers from the records that it has.
@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let tls = ServerTls::new(&own, Some(&ca))?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("https://{}", listener.local_addr()?).parse()?;
-    let served = tokio::spawn(serve(listener, move || tls.clone(), Arc::new(server)));
+    let served = tokio::spawn(serve(listener, move || tls.clone(), Arc::new(server), Open));
 
     let client = K3sClient::connect(ClientConfig {
         server: url,

@@ -11,6 +11,7 @@ pub mod limits;
 mod listen;
 mod log_limit;
 mod path;
+mod places;
 mod reply;
 mod respond;
 mod secret;
@@ -26,7 +27,7 @@ pub use self::answer::{AnswerForm, InvalidAnswer, PeerList, Skipped, parse_answe
 pub use self::ca::{CaBundle, InvalidCa, WrongCa};
 pub use self::client::{ClientConfig, ConnectError, FetchError, Fetched, K3sClient, Trust};
 pub use self::fetch::{CALL_TIMEOUT, CallError};
-pub use self::listen::{CONNECTION_TIMEOUT, HEAD_TIMEOUT, serve};
+pub use self::listen::{CONNECTION_TIMEOUT, Gate, HEAD_TIMEOUT, Open, serve};
 pub use self::path::Distribution;
 pub use self::reply::Reply;
 pub use self::respond::{Admission, Caller, Peers, Request, Unavailable, respond};

@@ -9,34 +9,61 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::access::CertifiedUser;
 use crate::limits;
+use crate::places::Places;
 use crate::respond::Peers;
 use crate::server::K3sServer;
 use crate::tls::ServerTls;
 
-/// How long a TLS handshake may take, and how long the head of a request, each.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a TLS handshake may take, and how long the head of a request, each; a client that sends it byte by byte
+/// (slow-loris) included.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a connection may be open, whatever it does. A client of K3s makes a new one for each request.
-pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection may be open, whatever it does: handshake, head, and as long again to read the answer. K3s's own
+/// client gives up after 10 s.
+pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Asked before a connection has cost anything.
+pub trait Gate {
+    /// Whether this address gets a TLS handshake now. Without one the connection is closed.
+    fn admit(&self, client: IpAddr) -> bool;
+
+    /// How long to wait before the next connection is taken; the others wait in the kernel's backlog.
+    fn pause(&self) -> Option<Duration>;
+}
+
+/// A gate that is always open.
+#[derive(Clone, Copy, Debug)]
+pub struct Open;
+
+impl Gate for Open {
+    fn admit(&self, _: IpAddr) -> bool {
+        true
+    }
+
+    fn pause(&self) -> Option<Duration> {
+        None
+    }
+}
 
 /// Accepts connections for ever; dropping the future closes them all.
 ///
-/// At most [`limits::MAX_CONNECTIONS`] are open; above it a connection is closed as soon as it comes. `tls` is asked for
-/// each connection, so that a certificate can be replaced without a restart.
+/// At most [`limits::MAX_CONNECTIONS`] are open, and [`limits::MAX_CONNECTIONS_PER_ADDRESS`] from one address; above it a
+/// connection is closed as soon as it comes. Each is for one request, as K3s's own client has it, and closed with its
+/// answer. `tls` is asked for each connection, so that a certificate can be replaced without a restart.
 pub async fn serve<P>(
     listener: TcpListener,
     tls: impl Fn() -> ServerTls + Send,
     server: Arc<K3sServer<P>>,
+    gate: impl Gate + Send,
 ) where
     P: Peers + Send + Sync + 'static,
 {
-    let places = Arc::new(Semaphore::new(limits::MAX_CONNECTIONS));
+    let places = Places::default();
     let started = Instant::now();
     let mut connections = tokio::task::JoinSet::new();
     loop {
@@ -54,7 +81,12 @@ pub async fn serve<P>(
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        if let Some(pause) = gate.pause() {
+            sleep(pause).await;
+        }
+        let Some(place) = places.take(client.ip()).filter(|_| gate.admit(client.ip())) else {
+            continue;
+        };
         let (server, acceptor) = (Arc::clone(&server), TlsAcceptor::from(tls().0));
         connections.spawn(async move {
             let done = connection(&server, stream, client.ip(), acceptor, started);
@@ -90,6 +122,6 @@ async fn connection<P: Peers>(
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    http.max_buf_size(limits::MAX_HEAD_BYTES);
+    http.max_buf_size(limits::MAX_HEAD_BYTES).keep_alive(false);
     let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }

@@ -3,6 +3,7 @@ mod answer;
 mod ca;
 mod call;
 mod kit;
+mod listen;
 mod log_limit;
 mod logged;
 mod suspect;

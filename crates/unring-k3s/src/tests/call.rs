@@ -12,8 +12,8 @@ use super::kit::{Book, Ca};
 use super::{A, B};
 use crate::{
     Access, AnswerForm, CALL_TIMEOUT, CaBundle, CallError, ClientConfig, ConnectError,
-    Distribution, FetchError, HEAD_TIMEOUT, InvalidAnswer, JoinToken, K3sClient, K3sServer,
-    KeyPair, ServerTls, ServerUrl, Trust, limits, serve,
+    Distribution, FetchError, InvalidAnswer, JoinToken, K3sClient, K3sServer, KeyPair, Open,
+    ServerTls, ServerUrl, Trust, limits, serve,
 };
 
 struct Started {
@@ -42,7 +42,7 @@ async fn start_with(book: Book, ca: Ca, own: &KeyPair) -> Started {
     let tls = ServerTls::new(own, Some(&bundle)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
-    let task = tokio::spawn(serve(listener, move || tls.clone(), Arc::new(server)));
+    let task = tokio::spawn(serve(listener, move || tls.clone(), Arc::new(server), Open));
     Started { ca, bundle, url, task }
 }
 
@@ -283,24 +283,4 @@ async fn nobody_there_is_an_error_with_its_cause() {
         "{error:?}"
     );
     assert!(error.to_string().contains(&url.to_string()));
-}
-
-#[tokio::test]
-async fn connections_are_bounded_and_come_free_again() {
-    let node = start(Book::of(&[A])).await;
-    let address = (node.url.host(), node.url.port());
-    let mut idle = Vec::new();
-    for _ in 0..limits::MAX_CONNECTIONS {
-        idle.push(tokio::net::TcpStream::connect(address).await.unwrap());
-    }
-    // All places are taken by those who say nothing: one more is closed at once.
-    let mut more = tokio::net::TcpStream::connect(address).await.unwrap();
-    // Well before any of those could lose its place.
-    let closed = tokio::time::timeout(HEAD_TIMEOUT / 2, more.read(&mut [0; 1])).await;
-    assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
-    drop(idle);
-    let config = node.config("node:secret");
-    while K3sClient::connect(config.clone()).await.is_err() {
-        tokio::task::yield_now().await;
-    }
 }

@@ -1,0 +1,124 @@
+//! What a listener gives to those who do not behave.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::A;
+use super::kit::{Book, Ca};
+use crate::{Access, Gate, HEAD_TIMEOUT, K3sServer, Open, ServerTls, limits, serve, tls};
+
+struct Listening {
+    at: std::net::SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn listen(gate: impl Gate + Send + 'static) -> Listening {
+    let own = ServerTls::new(&Ca::root("ca").key_pair("k3s", &[]), None).unwrap();
+    let server = Arc::new(K3sServer::new(Book::of(&[A]), Access::default(), None));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let task = tokio::spawn(serve(listener, move || own.clone(), server, gate));
+    Listening { at, task }
+}
+
+impl Listening {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.at).await.unwrap()
+    }
+
+    async fn tls(&self) -> std::io::Result<TlsStream<TcpStream>> {
+        let connector = TlsConnector::from(tls::trusting_anybody().unwrap());
+        let name = ServerName::IpAddress(self.at.ip().into());
+        connector.connect(name, self.connect().await).await
+    }
+}
+
+/// Whether the other end closes well before it would for silence.
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    let read = timeout(HEAD_TIMEOUT / 2, stream.read(&mut [0; 1])).await;
+    matches!(read, Ok(Ok(0) | Err(_)))
+}
+
+#[tokio::test]
+async fn connections_of_an_address_are_bounded_and_come_free_again() {
+    let node = listen(Open).await;
+    let mut idle = Vec::new();
+    for _ in 0..limits::MAX_CONNECTIONS_PER_ADDRESS {
+        idle.push(node.connect().await);
+    }
+    // All places are taken by those who say nothing: one more is closed at once.
+    assert!(is_closed(&mut node.connect().await).await);
+    drop(idle);
+    while node.tls().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_for_one_request() {
+    let node = listen(Open).await;
+    let mut stream = node.tls().await.unwrap();
+    let request = "GET /v1-k3s/p2p HTTP/1.1\r\nhost: a\r\n\r\n";
+    stream.write_all(request.repeat(3).as_bytes()).await.unwrap();
+    let mut answers = Vec::new();
+    // It may be cut off with what came after the first request unread.
+    let _ = stream.read_to_end(&mut answers).await;
+    let answers = String::from_utf8(answers).unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 401").count(), 1, "{answers}");
+    assert!(answers.contains("connection: close"), "{answers}");
+}
+
+#[tokio::test]
+async fn a_head_that_never_ends_is_cut_off() {
+    let node = listen(Open).await;
+    let mut stream = node.tls().await.unwrap();
+    tokio::time::pause();
+    let began = Instant::now();
+    let mut cut_off = false;
+    for byte in b"GET / HTTP/1.1\r\na: bcdefghijklmnop" {
+        // A byte a second: slow, and never silent.
+        let read = timeout(Duration::from_secs(1), stream.read(&mut [0; 64])).await;
+        cut_off = read.is_ok() || stream.write_all(&[*byte]).await.is_err();
+        if cut_off {
+            break;
+        }
+    }
+    assert!(cut_off && began.elapsed() <= HEAD_TIMEOUT + Duration::from_secs(2));
+}
+
+struct Shut(Arc<AtomicBool>);
+
+impl Gate for Shut {
+    fn admit(&self, client: IpAddr) -> bool {
+        assert!(client.is_loopback());
+        !self.0.load(Ordering::Relaxed)
+    }
+
+    fn pause(&self) -> Option<Duration> {
+        Some(Duration::from_millis(1))
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_let_through_gets_no_handshake() {
+    let shut = Arc::new(AtomicBool::new(true));
+    let node = listen(Shut(Arc::clone(&shut))).await;
+    assert!(is_closed(&mut node.connect().await).await);
+    shut.store(false, Ordering::Relaxed);
+    node.tls().await.unwrap();
+}
