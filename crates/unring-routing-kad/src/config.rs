@@ -25,10 +25,11 @@ pub const MAX_PENDING_OUTGOING: u32 = 32;
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Between two pings on a connection; but for identify every five minutes they are all that an idle one carries.
-pub const PING_INTERVAL: Duration = Duration::from_secs(30);
-/// How long the answer to a ping may take; the second failure in a row closes the connection, so a host
-/// that lost its power is noticed after 80 s.
-pub const PING_TIMEOUT: Duration = Duration::from_secs(10);
+pub const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// How long the answer to a ping may take; the second failure in a row closes the connection, so a host that lost its power or
+/// its network is noticed after 25 s. TCP by itself would try again ever later, after a partition of a minute only 40 s
+/// after its end.
+pub const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Dials at once to wanted peers: enough to fill a node's connections within seconds, too few to be a storm.
 pub const MAX_DIALS_IN_FLIGHT: usize = 8;
@@ -38,6 +39,9 @@ pub const MAX_CONNECTS_IN_FLIGHT: usize = 8;
 pub const MAX_CONNECTS_WAITING: usize = 256;
 /// Addresses kept of one peer, in the order given; further ones are skipped. A node has few interfaces.
 pub const MAX_ADDRESSES_PER_PEER: usize = 8;
+/// The longest that a peer whose connection was lost is left alone: the other side of a partition is found again within that
+/// after its end. A dead one costs a packet in that time, until its record ends.
+pub const LOST_BACKOFF: Duration = Duration::from_secs(8);
 /// Dials in a row that fail until a peer makes room for one that waits for a place: with peers connected about half a
 /// minute of trying, longer than a node takes to restart.
 pub const FAILURES_TO_GIVE_UP: u32 = 5;
@@ -151,6 +155,8 @@ pub struct DialConfig {
     pub yield_delay: Duration,
     /// Back-off per peer while no peer at all is connected.
     pub alone: Backoff,
+    /// Back-off per peer whose last connection was stable, while others are connected.
+    pub lost: Backoff,
     /// Back-off per peer otherwise.
     pub connected: Backoff,
     /// A connection lost sooner than this counts as a failed dial, so that a peer which accepts and hangs up at once
@@ -167,6 +173,7 @@ impl DialConfig {
             max_chosen: usize::try_from(limits.max_chosen()).unwrap_or(usize::MAX),
             yield_delay: Duration::from_secs(1),
             alone: Backoff { min: Duration::from_millis(50), max: Duration::from_secs(10) },
+            lost: Backoff { min: Duration::from_secs(1), max: LOST_BACKOFF },
             connected: Backoff { min: Duration::from_secs(1), max: Duration::from_secs(300) },
             stable_after: Duration::from_secs(10),
         }

@@ -11,6 +11,9 @@ pub const SPEGEL_PROTOCOL: &str = "/spegel/kad/1.0.0";
 pub const REPLICATION: usize = 20;
 /// Requests on their way at once in one walk. go-libp2p's; rust-libp2p has 3. A walk with dead peers in it is then as fast.
 pub const PARALLEL_REQUESTS: usize = 10;
+/// Requests on their way at once in a look-up: the paper's, and rust-libp2p's. Most look-ups end after the first answers, and
+/// what was asked beside them was asked in vain.
+pub const PARALLEL_LOOKUP_REQUESTS: usize = 3;
 /// Bytes of one message, in and out: what go-libp2p answers at most.
 pub const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 /// How long after it was told a record is believed: Spegel's.
@@ -31,10 +34,17 @@ pub const MAX_RECORDS_PER_PROVIDER: usize = MAX_ADVERTISED;
 pub const MAX_PROVIDERS_PER_KEY: usize = 64;
 /// Providers after which a look-up ends before it has asked everybody. Spegel tries three.
 pub const ENOUGH_PROVIDERS: usize = 8;
+/// Answers in a row that name nobody new after which a look-up that has found somebody ends. Who provides tells the same 20
+/// closest peers, so they know the same.
+pub const SETTLED_ANSWERS: usize = 3;
 /// One request, the connection included.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 /// After this a request no longer holds up the next one of its walk.
 pub const STALLED_AFTER: Duration = Duration::from_millis(250);
+/// The same in a look-up, for which somebody waits. All 20 silent are passed over in 0.7 s.
+pub const LOOKUP_STALLED_AFTER: Duration = Duration::from_millis(100);
+/// When all but silent peers have answered that nobody provides a key, they get so long before that is the result.
+pub const PATIENCE: Duration = Duration::from_millis(200);
 /// A whole look-up; then it ends with what it has.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two walks that refresh the routing table: libp2p's.

@@ -14,7 +14,8 @@ use unring_routing::{Key, LookupError, Provider};
 
 use crate::kad::client::{AskError, Client};
 use crate::kad::config::{
-    ENOUGH_PROVIDERS, KadConfig, PARALLEL_REQUESTS, REPLICATION, STALLED_AFTER,
+    ENOUGH_PROVIDERS, KadConfig, LOOKUP_STALLED_AFTER, PARALLEL_LOOKUP_REQUESTS, PARALLEL_REQUESTS,
+    PATIENCE, REPLICATION, SETTLED_ANSWERS, STALLED_AFTER,
 };
 use crate::kad::position::Position;
 use crate::kad::router::KadGauges;
@@ -26,6 +27,33 @@ const SHARED_PEERS: usize = REPLICATION / 2;
 
 const WALK: WalkConfig =
     WalkConfig { closest: REPLICATION, parallel: PARALLEL_REQUESTS, stalled_after: STALLED_AFTER };
+
+const LOOKUP: WalkConfig = WalkConfig {
+    closest: REPLICATION,
+    parallel: PARALLEL_LOOKUP_REQUESTS,
+    stalled_after: LOOKUP_STALLED_AFTER,
+};
+
+/// What a look-up has found so far.
+#[derive(Debug, Default)]
+struct Found {
+    providers: BTreeMap<PeerId, Vec<Multiaddr>>,
+    /// Answers in a row that named nobody new.
+    settled: usize,
+}
+
+impl Found {
+    /// Takes an answer in; whether it was enough.
+    fn on_answer(&mut self, local: PeerId, answer: &Answer) -> bool {
+        let before = self.providers.len();
+        for provider in answer.providers.iter().filter(|one| one.peer != local) {
+            self.providers.entry(provider.peer).or_default().extend(provider.addresses.clone());
+        }
+        let found = self.providers.len();
+        self.settled = if found == before { self.settled + 1 } else { 0 };
+        found >= ENOUGH_PROVIDERS || (found > 0 && self.settled >= SETTLED_ANSWERS)
+    }
+}
 
 /// Walks for the local peer. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -39,19 +67,16 @@ pub(crate) struct Walker {
 impl Walker {
     /// Those who provide `key`, by asking ever closer peers until there are enough or the closest have answered.
     pub(crate) async fn find(&self, key: Key) -> Result<Vec<Provider>, LookupError> {
-        let mut found: BTreeMap<PeerId, Vec<Multiaddr>> = BTreeMap::new();
+        let mut found = Found::default();
         let mut sizes = (0, 0);
         let walking = async {
             let seeds = self.client.closest(key.as_bytes()).await?;
             let target = Position(key.position());
-            let walk = Walk::new(self.local, target, WALK, seeds);
+            let walk = Walk::new(self.local, target, LOOKUP, seeds);
             let request = wire::get_providers(key.as_bytes());
-            let enough = |answer: Option<&Answer>| {
-                let Some(answer) = answer else { return !found.is_empty() };
-                for provider in answer.providers.iter().filter(|one| one.peer != self.local) {
-                    found.entry(provider.peer).or_default().extend(provider.addresses.clone());
-                }
-                found.len() >= ENOUGH_PROVIDERS
+            let enough = |answer: Option<&Answer>| match answer {
+                Some(answer) => found.on_answer(self.local, answer),
+                None => !found.providers.is_empty(),
             };
             self.go(walk, &request, enough, &mut sizes).await;
             Ok::<_, AskError>(())
@@ -66,10 +91,11 @@ impl Walker {
         }
         let provider =
             |(peer, addresses): (PeerId, Vec<Multiaddr>)| Provider::new(peer, &addresses);
-        Ok(found.into_iter().filter_map(provider).collect())
+        Ok(found.providers.into_iter().filter_map(provider).collect())
     }
 
-    /// Walks until it is done or `enough` says so of an answer; it is asked about none when only slow peers are waited for.
+    /// Walks until it is done or `enough` says so of an answer; it is asked about none when only slow peers are waited for. If it
+    /// was not enough these have [`PATIENCE`], as long as anybody has answered at all.
     async fn go(
         &self,
         mut walk: Walk,
@@ -78,6 +104,8 @@ impl Walker {
         (asked, answered): &mut (usize, usize),
     ) -> Walk {
         let mut on_their_way = FuturesUnordered::new();
+        // Since when only slow peers are waited for.
+        let mut stuck: Option<Instant> = None;
         while !walk.is_done() {
             while let Some(contact) = walk.next(Instant::now()) {
                 *asked += 1;
@@ -85,10 +113,13 @@ impl Walker {
                 let peer = contact.peer;
                 on_their_way.push(async move { (peer, self.client.ask(contact, request).await) });
             }
-            if walk.only_stalled_left(Instant::now()) && enough(None) {
+            let now = Instant::now();
+            stuck = walk.only_stalled_left(now).then(|| stuck.unwrap_or(now));
+            let patience = stuck.filter(|_| *answered > 0).map(|since| since + PATIENCE);
+            if stuck.is_some() && (enough(None) || patience.is_some_and(|end| end <= now)) {
                 break;
             }
-            let stalled = walk.next_due(Instant::now());
+            let stalled = walk.next_due(now).into_iter().chain(patience).min();
             tokio::select! {
                 Some((peer, answer)) = on_their_way.next() => match answer {
                     Ok(answer) => {
@@ -238,5 +269,27 @@ mod tests {
             closest.sort_by_key(|contact| key.distance(&Position::of_peer(&contact.peer)));
             assert!(inside.iter().all(|contact| closest[..REPLICATION].contains(contact)));
         }
+    }
+
+    #[test]
+    fn a_look_up_has_enough_when_nobody_new_is_named() {
+        let local = PeerId::random();
+        let named = |peers: &[PeerId]| Answer {
+            providers: peers
+                .iter()
+                .map(|peer| Contact { peer: *peer, addresses: vec![] })
+                .collect(),
+            ..Answer::default()
+        };
+        let peers: Vec<PeerId> = (0..ENOUGH_PROVIDERS).map(|_| PeerId::random()).collect();
+        let mut found = Found::default();
+        // Nobody found, or only this node itself: that never is enough.
+        assert!((0..20).all(|_| !found.on_answer(local, &named(&[local]))));
+        let (first, second) = (named(&peers[..1]), named(&peers[..2]));
+        let answers = [&first, &first, &first, &second, &first, &second, &first];
+        let enough: Vec<bool> =
+            answers.iter().map(|answer| found.on_answer(local, answer)).collect();
+        assert_eq!(enough, [false, false, false, false, false, false, true]);
+        assert!(Found::default().on_answer(local, &named(&peers)));
     }
 }
