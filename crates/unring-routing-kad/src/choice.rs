@@ -25,6 +25,8 @@ pub(crate) struct Candidate {
     pub(crate) told_as_hearsay: bool,
     /// It was connected once since it is wanted.
     pub(crate) met: bool,
+    /// Its last connection was stable.
+    pub(crate) lasted: bool,
     pub(crate) turn: Turn,
 }
 

@@ -137,7 +137,7 @@ impl Dialer {
     fn update(&mut self, now: Instant, peer: PeerId, addresses: Vec<Multiaddr>, hearsay: bool) {
         // A new address earns an early try, but not a clean slate: a record that changes all the time must not
         // make us dial all the time.
-        let early = now + self.backoff(1);
+        let early = now + self.backoff(peer, 1);
         let turn = self.turn();
         let candidate = self.candidates.entry(peer).or_insert_with(|| Candidate {
             addresses: addresses.clone(),
@@ -146,6 +146,7 @@ impl Dialer {
             due: now,
             told_as_hearsay: hearsay,
             met: self.connected.contains_key(&peer),
+            lasted: false,
             turn,
         });
         if addresses.iter().any(|address| !candidate.addresses.contains(address)) {
@@ -210,9 +211,12 @@ impl Dialer {
     pub fn on_disconnected(&mut self, now: Instant, peer: PeerId) {
         let Some(since) = self.connected.remove(&peer) else { return };
         let stable = now.saturating_duration_since(since) >= self.config.stable_after;
+        if let Some(target) = self.candidates.get_mut(&peer) {
+            target.lasted = stable;
+        }
         let first = self.first_due(now, peer);
         let failures = self.next_failures(peer);
-        let later = now + self.backoff(failures);
+        let later = now + self.backoff(peer, failures);
         let turn = self.later_turn();
         if let Some(target) = self.candidates.get_mut(&peer) {
             (target.failures, target.due) = if stable { (0, first) } else { (failures, later) };
@@ -231,7 +235,7 @@ impl Dialer {
     pub fn on_dial_failed(&mut self, now: Instant, peer: PeerId, wrong: Option<&Multiaddr>) {
         self.in_flight.remove(&peer);
         let failures = self.next_failures(peer);
-        let later = now + self.backoff(failures);
+        let later = now + self.backoff(peer, failures);
         let turn = self.later_turn();
         let Some(target) = self.candidates.get_mut(&peer) else { return };
         if let Some(wrong) = wrong.filter(|wrong| target.addresses.contains(wrong)) {
@@ -334,7 +338,7 @@ impl Dialer {
         for (peer, failures) in
             failed.map(|(peer, target)| (*peer, target.failures)).collect::<Vec<_>>()
         {
-            let soon = now + self.backoff(failures);
+            let soon = now + self.backoff(peer, failures);
             if let Some(target) = self.candidates.get_mut(&peer) {
                 target.due = target.due.min(soon);
             }
@@ -346,9 +350,13 @@ impl Dialer {
     }
 
     /// Between half and all of `min * 2^failures`, within `min` and `max`.
-    fn backoff(&mut self, failures: u32) -> Duration {
-        let range =
-            if self.connected.is_empty() { self.config.alone } else { self.config.connected };
+    fn backoff(&mut self, peer: PeerId, failures: u32) -> Duration {
+        let lost = self.candidates.get(&peer).is_some_and(|candidate| candidate.lasted);
+        let range = match self.connected.is_empty() {
+            true => self.config.alone,
+            false if lost => self.config.lost,
+            false => self.config.connected,
+        };
         let factor = 2_u32.checked_pow(failures).unwrap_or(u32::MAX);
         let full = range.min.saturating_mul(factor).min(range.max);
         let half = (full / 2).max(range.min).min(full);

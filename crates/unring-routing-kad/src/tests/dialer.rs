@@ -94,6 +94,20 @@ fn back_off_is_short_alone_and_long_with_peers() {
 }
 
 #[test]
+fn a_peer_that_was_lost_is_never_left_alone_for_long() {
+    let [local, peer, other] = peers(3)[..] else { unreachable!() };
+    let start = Instant::now();
+    let mut dialer = dialer(local);
+    dialer.on_connected(start, other, false);
+    dialer.set_wanted(start, &[wanted(peer, [1])]);
+    assert_eq!(dialled(&mut dialer, start), [peer]);
+    dialer.on_connected(start, peer, true);
+    let lost = start + 60 * S;
+    dialer.on_disconnected(lost, peer);
+    check_delays(&delays(&mut dialer, lost, peer, 20), S, 8 * S);
+}
+
+#[test]
 fn jitter_differs_by_seed_and_repeats_with_it() {
     let [local, peer] = peers(2)[..] else { unreachable!() };
     let start = Instant::now();
