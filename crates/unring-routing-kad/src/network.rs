@@ -248,6 +248,9 @@ impl Network {
             SwarmEvent::ConnectionClosed { peer_id: peer, num_established, cause, .. } => {
                 self.count_connections();
                 if num_established == 0 {
+                    if let Some(kad) = &mut self.kad {
+                        kad.server.on_disconnected(&peer);
+                    }
                     self.dialer.on_disconnected(Instant::now(), peer);
                     self.outlets.connected.send_modify(|connected| _ = connected.remove(&peer));
                     let cause = cause.map(|cause| chain(&cause));
@@ -292,7 +295,7 @@ impl Network {
                 info,
                 ..
             })) => {
-                if let Some(kad) = &self.kad {
+                if let Some(kad) = &mut self.kad {
                     let behaviour = self.swarm.behaviour_mut();
                     let (protocols, addresses) = (&info.protocols, &info.listen_addrs);
                     kad.server.on_identified(behaviour, peer_id, protocols, addresses);

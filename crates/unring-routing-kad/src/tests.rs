@@ -4,3 +4,4 @@ mod gate;
 mod hearsay;
 mod kad;
 mod network;
+mod partition;

@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Open(Contact, oneshot::Sender<Result<Stream, OpenError>>),
     /// Which peers of the routing table are closest to these bytes?
     Closest(Vec<u8>, oneshot::Sender<Vec<Contact>>),
+    /// All peers of the routing table.
+    Table(oneshot::Sender<Vec<PeerId>>),
     /// Nobody answers there: take the peer out of the routing table.
     Unreachable(PeerId),
     /// Serve these keys as our own from now on, or no longer.
@@ -66,6 +68,13 @@ impl Client {
         let command = Command::Closest(key.to_vec(), reply);
         self.commands.send(command).await.map_err(|_| AskError::Ended)?;
         closest.await.map_err(|_| AskError::Ended)
+    }
+
+    /// All peers of the routing table.
+    pub(crate) async fn table(&self) -> Result<Vec<PeerId>, AskError> {
+        let (reply, peers) = oneshot::channel();
+        self.commands.send(Command::Table(reply)).await.map_err(|_| AskError::Ended)?;
+        peers.await.map_err(|_| AskError::Ended)
     }
 
     /// Serves keys as our own, or no longer.

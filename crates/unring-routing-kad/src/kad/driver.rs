@@ -6,38 +6,56 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use futures::StreamExt as _;
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use libp2p_identity::PeerId;
+use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 use unring_routing::Key;
 
+use crate::kad::client::AskError;
+use crate::kad::newcomers::Newcomers;
 use crate::kad::router::{Advertised, Find};
 use crate::kad::sweep::Sweep;
 use crate::kad::walker::Walker;
 use crate::kad::wire::Contact;
 
+/// What the driver is told.
+pub(crate) struct Heard {
+    pub(crate) finds: mpsc::Receiver<Find>,
+    pub(crate) advertised: watch::Receiver<Advertised>,
+    /// Peers in the routing table.
+    pub(crate) peers: watch::Receiver<usize>,
+    pub(crate) arrived: mpsc::Receiver<PeerId>,
+}
+
 /// Asks and tells others on behalf of the router.
 pub(crate) struct Driver {
     walker: Walker,
     own: Contact,
-    finds: mpsc::Receiver<Find>,
-    advertised: watch::Receiver<Advertised>,
-    /// What of it is in the sweep.
+    heard: Heard,
+    /// What of the advertised is in the sweep.
     known: BTreeSet<Key>,
-    peers: watch::Receiver<usize>,
     sweep: Sweep,
+    newcomers: Newcomers,
+}
+
+/// What came of telling others.
+enum Told {
+    /// Keys of the sweep, of which some may have been told to somebody, and those that nobody was told of.
+    Keys {
+        some: bool,
+        untold: Vec<Key>,
+    },
+    Newcomer(PeerId, Result<(), AskError>),
 }
 
 impl Driver {
-    pub(crate) fn new(
-        walker: Walker,
-        own: Contact,
-        finds: mpsc::Receiver<Find>,
-        advertised: watch::Receiver<Advertised>,
-        peers: watch::Receiver<usize>,
-    ) -> Self {
+    pub(crate) fn new(walker: Walker, own: Contact, heard: Heard, rng: StdRng) -> Self {
         let sweep = Sweep::new(walker.config.reprovide_interval, Instant::now());
-        Self { walker, own, finds, advertised, known: BTreeSet::new(), peers, sweep }
+        let newcomers = Newcomers::new(sweep.slot(), rng);
+        Self { walker, own, heard, known: BTreeSet::new(), sweep, newcomers }
     }
 
     #[cfg(test)]
@@ -47,76 +65,86 @@ impl Driver {
 
     /// Runs until the router is gone.
     pub(crate) async fn run(mut self) {
-        let walker = self.walker.clone();
-        let own = self.own.clone();
-        let most = walker.config.lookup.keys.get();
+        let most = self.walker.config.lookup.keys.get();
         let mut finding = FuturesUnordered::new();
-        // At most one: the next keys are told when these have been.
-        let mut providing = FuturesUnordered::new();
-        let mut reached = *self.peers.borrow_and_update() > 0;
+        // At most one: the next are told when these have been.
+        let mut telling = FuturesUnordered::new();
+        let mut reached = *self.heard.peers.borrow_and_update() > 0;
         loop {
             self.walker.gauges.pending.store(self.sweep.pending(), Ordering::Relaxed);
-            let due = self.sweep.next_due().filter(|_| providing.is_empty());
+            let due = self.sweep.next_due().into_iter().chain(self.newcomers.next_due()).min();
+            let due = due.filter(|_| telling.is_empty());
             tokio::select! {
-                find = self.finds.recv(), if finding.len() < most => {
-                    let Some((key, mut reply)) = find else { return };
-                    let walker = &walker;
-                    finding.push(async move {
-                        walker.gauges.lookups.fetch_add(1, Ordering::Relaxed);
-                        // A look-up that nobody waits for any more ends.
-                        tokio::select! {
-                            found = walker.find(key) => drop(reply.send(found)),
-                            () = reply.closed() => {}
-                        }
-                    });
+                find = self.heard.finds.recv(), if finding.len() < most => {
+                    let Some(find) = find else { return };
+                    finding.push(look_up(self.walker.clone(), find));
                 }
                 Some(()) = finding.next(), if !finding.is_empty() => {}
-                Some((some_told, untold)) = providing.next(), if !providing.is_empty() => {
-                    let untold: Vec<Key> = untold;
-                    if some_told {
-                        self.sweep.succeeded();
-                    }
-                    if !untold.is_empty() {
-                        tracing::debug!(keys = untold.len(), "nobody could be told of some keys");
-                        self.sweep.failed(Instant::now(), &untold);
-                    }
-                }
-                changed = self.advertised.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                    if self.take_advertised().await.is_err() {
+                Some(told) = telling.next(), if !telling.is_empty() => self.on_told(told),
+                changed = self.heard.advertised.changed() => {
+                    if changed.is_err() || self.take_advertised().await.is_err() {
                         return;
                     }
                 }
-                Ok(()) = self.peers.changed() => {
-                    let connected = *self.peers.borrow_and_update() > 0;
+                Ok(()) = self.heard.peers.changed() => {
+                    let connected = *self.heard.peers.borrow_and_update() > 0;
                     if connected && !reached {
-                        self.sweep.add_all_again();
+                        self.sweep.retry();
                     }
                     reached = connected;
+                }
+                Some(peer) = self.heard.arrived.recv() => {
+                    self.newcomers.arrived(Instant::now(), peer);
                 }
                 () = async { match due {
                     Some(due) => sleep_until(due.into()).await,
                     None => pending().await,
-                }} => {
-                    let keys = self.sweep.take_due(Instant::now());
-                    if !keys.is_empty() {
-                        let (walker, own) = (&walker, own.clone());
-                        providing.push(async move {
-                            let count = keys.len();
-                            let untold = walker.provide(keys, own).await;
-                            (untold.len() < count, untold)
-                        });
-                    }
-                }
+                }} => telling.extend(self.next_telling(Instant::now())),
             }
         }
     }
 
-    async fn take_advertised(&mut self) -> Result<(), crate::kad::client::AskError> {
+    /// New keys and those that the sweep came by first, then newcomers.
+    fn next_telling(&mut self, now: Instant) -> Option<BoxFuture<'static, Told>> {
+        let (walker, own) = (self.walker.clone(), self.own.clone());
+        let keys = self.sweep.take_due(now);
+        if !keys.is_empty() {
+            return Some(Box::pin(async move {
+                let count = keys.len();
+                let untold = walker.provide(keys, own).await;
+                Told::Keys { some: untold.len() < count, untold }
+            }));
+        }
+        let peer = self.newcomers.take_due(now)?;
+        let keys: Vec<Key> = self.sweep.keys().copied().collect();
+        Some(Box::pin(async move {
+            Told::Newcomer(peer, walker.tell_newcomer(peer, &keys, &own).await)
+        }))
+    }
+
+    fn on_told(&mut self, told: Told) {
+        match told {
+            Told::Keys { some, untold } => {
+                if some {
+                    self.sweep.succeeded();
+                }
+                if !untold.is_empty() {
+                    tracing::debug!(keys = untold.len(), "nobody could be told of some keys");
+                    self.sweep.failed(Instant::now(), &untold);
+                }
+            }
+            Told::Newcomer(peer, Ok(())) => tracing::trace!(%peer, "a newcomer knows our keys"),
+            // The sweep comes by; when the peer comes back it is told sooner.
+            Told::Newcomer(peer, Err(error)) => {
+                self.walker.gauges.request_failures.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(%peer, error = crate::failure::chain(&error), "a newcomer was not told of our keys");
+            }
+        }
+    }
+
+    async fn take_advertised(&mut self) -> Result<(), AskError> {
         let (new, gone): (Vec<Key>, Vec<Key>) = {
-            let now = &self.advertised.borrow_and_update().keys;
+            let now = &self.heard.advertised.borrow_and_update().keys;
             (
                 now.difference(&self.known).copied().collect(),
                 self.known.difference(now).copied().collect(),
@@ -128,5 +156,14 @@ impl Driver {
         self.known.extend(&new);
         self.walker.client.own(gone, false).await?;
         self.walker.client.own(new, true).await
+    }
+}
+
+async fn look_up(walker: Walker, (key, mut reply): Find) {
+    walker.gauges.lookups.fetch_add(1, Ordering::Relaxed);
+    // A look-up that nobody waits for any more ends.
+    tokio::select! {
+        found = walker.find(key) => drop(reply.send(found)),
+        () = reply.closed() => {}
     }
 }

@@ -6,6 +6,7 @@
 mod client;
 mod config;
 mod driver;
+mod newcomers;
 mod position;
 mod router;
 mod server;

@@ -1,5 +1,6 @@
 //! The part of Kademlia that lives in the network's loop: the routing table, what others tell, and what the driver asks for.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,13 +12,15 @@ use libp2p::kad::{
 use libp2p::swarm::{InvalidProtocol, StreamProtocol};
 use libp2p_identity::PeerId;
 use multiaddr::{Multiaddr, Protocol};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::MAX_ADDRESSES_PER_PEER;
 use crate::handle::Wish;
 use crate::kad::client::{Client, Command};
 use crate::kad::config::{KadConfig, MAX_MESSAGE, REPLICATION};
-use crate::kad::driver::Driver;
+use crate::kad::driver::{Driver, Heard};
 use crate::kad::router::{KadGauges, KadRouter};
 use crate::kad::store::{Admission, Records};
 use crate::kad::streams::Streams;
@@ -27,6 +30,9 @@ use crate::swarm::Behaviour;
 
 /// Commands of the driver that wait for the network's loop; then the driver waits, and nobody else.
 const COMMAND_QUEUE: usize = 64;
+
+/// Newcomers that the driver has not taken in yet; further ones are told when the sweep comes by.
+const ARRIVAL_QUEUE: usize = 256;
 
 /// How often in its validity a record's end is looked for; until then it takes room, but nobody is told of it.
 const EXPIRY_STEPS: u32 = 16;
@@ -40,6 +46,11 @@ pub(crate) struct Server {
     sender: mpsc::Sender<Command>,
     gauges: Arc<KadGauges>,
     peers: watch::Sender<usize>,
+    /// Connected peers that said that they speak the protocol; bounded by the connections.
+    present: HashSet<PeerId>,
+    arrivals: mpsc::Sender<PeerId>,
+    /// Until the driver takes it.
+    arrived: Option<mpsc::Receiver<PeerId>>,
     next_expiry: Instant,
 }
 
@@ -74,13 +85,26 @@ impl Server {
         let (sender, commands) = mpsc::channel(COMMAND_QUEUE);
         let (gauges, peers) = (Arc::default(), watch::Sender::new(0));
         let next_expiry = Instant::now() + config.store.validity / EXPIRY_STEPS;
-        let server = Self { local, config, protocol, commands, sender, gauges, peers, next_expiry };
+        let (arrivals, arrived) = mpsc::channel(ARRIVAL_QUEUE);
+        let server = Self {
+            local,
+            config,
+            protocol,
+            commands,
+            sender,
+            gauges,
+            peers,
+            present: HashSet::new(),
+            arrivals,
+            arrived: Some(arrived),
+            next_expiry,
+        };
         Ok((server, (kad, streams)))
     }
 
     /// What asks and tells, and the router in front of it, for a node that others find at `external`.
     pub(crate) fn driver(
-        &self,
+        &mut self,
         local: PeerId,
         external: Vec<Multiaddr>,
         wish: watch::Receiver<Wish>,
@@ -94,7 +118,9 @@ impl Server {
         let (router, advertised) =
             KadRouter::new(local, &self.config, rand::random(), finds_sender, wish, gauges);
         let own = Contact { peer: local, addresses: external };
-        (Driver::new(walker, own, finds, advertised, self.peers.subscribe()), router)
+        let arrived = self.arrived.take().unwrap_or_else(|| mpsc::channel(1).1);
+        let heard = Heard { finds, advertised, peers: self.peers.subscribe(), arrived };
+        (Driver::new(walker, own, heard, StdRng::seed_from_u64(rand::random())), router)
     }
 
     /// Does what the driver asks for.
@@ -114,6 +140,14 @@ impl Server {
                 // Whoever gave up needs no answer.
                 drop(reply.send(closest));
             }
+            Command::Table(reply) => {
+                let Some(kad) = behaviour.kad.as_mut() else { return };
+                let mut peers = Vec::new();
+                for bucket in kad.kbuckets() {
+                    peers.extend(bucket.iter().map(|entry| *entry.node.key.preimage()));
+                }
+                drop(reply.send(peers));
+            }
             Command::Own(keys, owned) => {
                 if let Some(kad) = behaviour.kad.as_mut() {
                     kad.store_mut().set_own(keys, owned);
@@ -130,7 +164,7 @@ impl Server {
 
     /// A peer said what it speaks and where it is: all that libp2p's own behaviour knows of one that connected to us.
     pub(crate) fn on_identified(
-        &self,
+        &mut self,
         behaviour: &mut Behaviour,
         peer: PeerId,
         protocols: &[StreamProtocol],
@@ -160,6 +194,14 @@ impl Server {
             kad.remove_address(&peer, address);
         }
         self.count_peers(kad);
+        if self.present.insert(peer) && self.arrivals.try_send(peer).is_err() {
+            tracing::debug!(%peer, "many peers came at once: this one is told by the sweep");
+        }
+    }
+
+    /// The last connection to a peer is gone.
+    pub(crate) fn on_disconnected(&mut self, peer: &PeerId) {
+        self.present.remove(peer);
     }
 
     /// What libp2p's behaviour reports; returns how full the store is when that is worth an alarm.

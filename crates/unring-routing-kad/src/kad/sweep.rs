@@ -53,13 +53,17 @@ impl Sweep {
         }
     }
 
-    /// Everything soon, as after a time in which nobody could be reached.
-    pub(crate) fn add_all_again(&mut self) {
-        self.pending.extend(self.keys.keys());
-        self.not_before = None;
+    /// Somebody came into reach: what failed is tried again now.
+    pub(crate) fn retry(&mut self) {
+        (self.failures, self.not_before) = (0, None);
     }
 
-    fn slot(&self) -> Duration {
+    /// All keys, by position.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.keys.values()
+    }
+
+    pub(crate) fn slot(&self) -> Duration {
         self.interval / REPROVIDE_SLOTS
     }
 
@@ -252,7 +256,9 @@ mod tests {
         sweep.failed(now, &keys);
         sweep.succeeded();
         assert_eq!(sweep.take_due(now), keys[1..], "what was withdrawn does not come back");
-        sweep.add_all_again();
+        sweep.failed(now, &keys);
+        assert!(sweep.take_due(now).is_empty());
+        sweep.retry();
         assert_eq!(sweep.take_due(now), keys[1..]);
     }
 }

@@ -14,8 +14,8 @@ use unring_routing::{Key, LookupError, Provider};
 
 use crate::kad::client::{AskError, Client};
 use crate::kad::config::{
-    ENOUGH_PROVIDERS, KadConfig, LOOKUP_STALLED_AFTER, PARALLEL_LOOKUP_REQUESTS, PARALLEL_REQUESTS,
-    PATIENCE, REPLICATION, SETTLED_ANSWERS, STALLED_AFTER,
+    ENOUGH_PROVIDERS, KadConfig, LOOKUP_STALLED_AFTER, MAX_BATCH, PARALLEL_LOOKUP_REQUESTS,
+    PARALLEL_REQUESTS, PATIENCE, REPLICATION, SETTLED_ANSWERS, STALLED_AFTER,
 };
 use crate::kad::position::Position;
 use crate::kad::router::KadGauges;
@@ -184,6 +184,37 @@ impl Walker {
         let told = self.tell_all(&keys, &own, pool, by_peer).await;
         let untold = keys.iter().zip(told).filter(|(_, told)| *told == 0);
         untold.map(|(key, _)| *key).collect()
+    }
+
+    /// Tells `peer`, which is connected, of those of `keys` to which it is one of the closest in our routing table.
+    pub(crate) async fn tell_newcomer(
+        &self,
+        peer: PeerId,
+        keys: &[Key],
+        own: &Contact,
+    ) -> Result<(), AskError> {
+        let contact = Contact { peer, addresses: Vec::new() };
+        let table = self.client.table().await?;
+        let table: Vec<Position> = table.iter().map(Position::of_peer).collect();
+        let newcomer = Position::of_peer(&peer);
+        for batch in keys.chunks(MAX_BATCH) {
+            let is_close = |key: &&Key| {
+                let position = Position(key.position());
+                let distance = position.distance(&newcomer);
+                let closer = table.iter().filter(|other| position.distance(other) < distance);
+                closer.count() < REPLICATION
+            };
+            let close: Vec<&Key> = batch.iter().filter(is_close).collect();
+            if close.is_empty() {
+                continue;
+            }
+            let messages: Vec<u8> =
+                close.iter().flat_map(|key| wire::add_provider(key.as_bytes(), own)).collect();
+            self.client.tell(contact.clone(), &messages).await?;
+            let sent = u64::try_from(close.len()).unwrap_or(u64::MAX);
+            self.gauges.records_sent.fetch_add(sent, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// How many peers were told of each key.

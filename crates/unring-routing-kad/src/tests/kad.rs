@@ -23,7 +23,7 @@ use crate::{
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-fn kad_config() -> KadConfig {
+pub(super) fn kad_config() -> KadConfig {
     let many = NonZeroUsize::new(64).unwrap();
     let lookup = LookupConfig {
         found_for: Duration::from_secs(2),
@@ -42,14 +42,14 @@ fn kad_config() -> KadConfig {
     }
 }
 
-struct Node {
-    handle: Handle,
-    router: Arc<KadRouter>,
+pub(super) struct Node {
+    pub(super) handle: Handle,
+    pub(super) router: Arc<KadRouter>,
     events: EventReceiver,
     task: JoinHandle<()>,
 }
 
-fn config(kad: KadConfig) -> Config {
+pub(super) fn config(kad: KadConfig) -> Config {
     let limits = Limits::new(DEFAULT_MAX_CONNECTIONS);
     Config {
         listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
@@ -62,7 +62,7 @@ fn config(kad: KadConfig) -> Config {
     }
 }
 
-async fn start_as(
+pub(super) async fn start_as(
     keypair: Keypair,
     config: Config,
     announced: Option<Vec<Multiaddr>>,
@@ -88,7 +88,7 @@ impl Node {
         WantedPeer { peer: self.handle.peer_id(), addresses, hearsay: false }
     }
 
-    async fn until_knows(&self, peers: usize) {
+    pub(super) async fn until_knows(&self, peers: usize) {
         until(&format!("{} knows {peers}", self.handle.peer_id()), || {
             self.router.counters().peers >= peers
         })
@@ -104,7 +104,7 @@ impl Node {
         found.all().iter().map(|provider| provider.peer).collect()
     }
 
-    async fn until_finds(&self, key: Key, wanted: &BTreeSet<PeerId>) {
+    pub(super) async fn until_finds(&self, key: Key, wanted: &BTreeSet<PeerId>) {
         let looking = async {
             while self.finds(key).await != *wanted {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -115,7 +115,7 @@ impl Node {
 }
 
 /// Looks again and again; for what no event tells.
-async fn until(what: &str, mut reached: impl FnMut() -> bool) {
+pub(super) async fn until(what: &str, mut reached: impl FnMut() -> bool) {
     let poll = async {
         while !reached() {
             tokio::time::sleep(Duration::from_millis(5)).await;
