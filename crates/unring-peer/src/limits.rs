@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Bytes of a signed envelope. A record with 16 addresses and 3 joins takes about 1 KiB; this leaves room for 15 times that.
 pub const MAX_ENVELOPE_BYTES: usize = 16 * 1024;
 
-/// Bytes of a membership tag: a MAC of 256 bits, and as much again for a longer one.
+/// Bytes of a membership tag: a MAC of 256 bits, and another one while the join token is being changed.
 pub const MAX_TAG_BYTES: usize = 64;
 
 /// libp2p addresses of one node. Spegel dials them all at once, so more would be an amplifier.

@@ -157,6 +157,14 @@ impl SignedRecord {
         &self.0.membership_tag
     }
 
+    /// The same record with this membership tag: what is signed stays as it is.
+    #[must_use]
+    pub fn with_membership_tag(self, tag: Bytes) -> Self {
+        let inner = &*self.0;
+        let (record, envelope) = (inner.record.clone(), inner.envelope.clone());
+        Self(Arc::new(Inner { record, envelope, membership_tag: tag }))
+    }
+
     /// Bytes that the record takes on the wire.
     #[must_use]
     pub fn wire_bytes(&self) -> usize {
@@ -226,6 +234,12 @@ impl UnverifiedRecord {
     #[must_use]
     pub fn envelope(&self) -> &Bytes {
         &self.inner.envelope
+    }
+
+    /// The membership tag, verbatim; empty where there is none.
+    #[must_use]
+    pub fn membership_tag(&self) -> &Bytes {
+        &self.inner.membership_tag
     }
 
     /// Bytes that the record takes on the wire.
