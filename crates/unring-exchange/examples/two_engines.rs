@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use unring_exchange::{Action, Batch, Config, Engine, Now, Origin, Signatures, StreamId};
-use unring_peer::{Identity, InvalidRecord, SignedRecord, UnixMillis, UnverifiedRecord};
+use unring_peer::{
+    Identity, InvalidRecord, Membership, SignedRecord, UnixMillis, UnverifiedRecord,
+};
 
 type Node = Engine<Signatures>;
 
@@ -18,7 +20,13 @@ fn at(millis: u64) -> Now {
 fn start(name: &str, upstreams: &[&str]) -> Node {
     let identity = Identity::generate();
     let config = Config::new(name, rand::random());
-    let origin = Origin { identity, last_seq: 0, addresses: Vec::new(), grpc_url: None };
+    let origin = Origin {
+        identity,
+        last_seq: 0,
+        addresses: Vec::new(),
+        grpc_url: None,
+        membership: Membership::default(),
+    };
     let mut node = Engine::new(at(0), config, origin, Signatures);
     let upstreams = upstreams.iter().map(|upstream| ((*upstream).to_owned(), at(0).unix));
     node.set_upstreams(at(0), upstreams.collect());

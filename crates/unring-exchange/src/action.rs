@@ -112,6 +112,8 @@ pub enum StreamEnd {
     /// Nothing was heard of the other end for [`STREAM_TIMEOUT`](crate::config::STREAM_TIMEOUT). The connection below is
     /// not to be used again.
     Silent,
+    /// The other end does not belong to the cluster any more.
+    NotAMember,
 }
 
 /// Something an operator should hear.

@@ -252,6 +252,14 @@ impl Book {
         expired
     }
 
+    /// Takes out a record whose time is not over. It may come back.
+    pub(crate) fn evict(&mut self, peer: &PeerId) {
+        if let Some(entry) = self.remove(peer) {
+            // Whoever was told of it may keep it: it is not to be told that it has everything.
+            self.expired_version = self.expired_version.max(entry.version);
+        }
+    }
+
     /// A record expired before a restart.
     pub(crate) fn restore_grave(&mut self, peer: PeerId, seq: u64, until: UnixMillis) {
         self.graves.dig_until(until, peer, seq);

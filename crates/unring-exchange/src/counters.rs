@@ -54,4 +54,10 @@ pub struct Counters {
     pub records_full: u64,
     /// Records kept out or taken out because their time was over.
     pub records_expired: u64,
+    /// Records kept out or taken out because their peer is denied, or not allowed.
+    pub records_denied: u64,
+    /// Records kept out or taken out because nothing made with the join token came with them.
+    pub records_without_tag: u64,
+    /// Records kept out or taken out because their tag was not made with our join token.
+    pub records_wrong_tag: u64,
 }

@@ -12,7 +12,7 @@
 //! | an [`Action::PersistSeq`] is on disk, or cannot be | [`Engine::on_seq_persisted`] |
 //! | an [`Action::Push`] is on its way | [`Engine::on_stream_taken`] |
 //! | [`Engine::next_timer`] is due | [`Engine::on_timer`] |
-//! | configuration or addresses change | [`Engine::set_upstreams`], [`Engine::set_addresses`] |
+//! | configuration or addresses change | [`Engine::set_upstreams`], [`Engine::set_addresses`], [`Engine::set_membership`] |
 //!
 //! After each, [`Engine::take_actions`] is emptied. A connection to an upstream is kept for its stream and requests; a
 //! probe gets one of its own, and an [`Action::CloseStream`] closes the one below the stream, so

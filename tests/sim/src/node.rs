@@ -75,6 +75,7 @@ impl<V: Verifier + Clone> Node<V> {
             last_seq: self.persisted_seq,
             addresses: Vec::new(),
             grpc_url: None,
+            membership: unring_peer::Membership::default(),
         };
         // Another life draws other random bits.
         self.config.seed[8..12].copy_from_slice(&self.life.to_le_bytes());

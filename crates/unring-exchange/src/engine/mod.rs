@@ -1,6 +1,7 @@
 //! The state machine of a node. Each event comes with the time; each leaves actions behind.
 
 pub(crate) mod deadline;
+mod members;
 mod onward;
 mod own;
 mod push;
@@ -22,7 +23,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use unring_cycle_detector::{Config as DetectorConfig, Detector, RingId};
 use unring_dedup_store::{Config as DedupConfig, DedupStore};
-use unring_peer::{GrpcUrl, Identity, PeerAddress, PeerId};
+use unring_peer::{GrpcUrl, Identity, Membership, PeerAddress, PeerId};
 
 pub use self::request::{Admission, Disposition};
 pub use self::restore::{Grave, Restored};
@@ -55,6 +56,7 @@ pub struct Engine<V> {
     config: Config,
     identity: Identity,
     verifier: V,
+    membership: Membership,
     stamp_key: StampKey,
     rng: StdRng,
     own: Own,
@@ -99,6 +101,8 @@ pub struct Origin {
     pub addresses: Vec<PeerAddress>,
     /// Where its gRPC service is.
     pub grpc_url: Option<GrpcUrl>,
+    /// Who belongs to its cluster.
+    pub membership: Membership,
 }
 
 impl<V: Verifier> Engine<V> {
@@ -150,6 +154,7 @@ impl<V: Verifier> Engine<V> {
             book_changed: false,
             config,
             identity: origin.identity,
+            membership: origin.membership,
             verifier,
         };
         engine.sign_own(now);

@@ -183,6 +183,7 @@ impl<V: Verifier> Engine<V> {
         let content = NodeRecord { seq, ..self.own_content(now) };
         match SignedRecord::sign(&self.identity, content) {
             Ok(record) => {
+                let record = self.membership.tagged(record);
                 self.own.seq = seq;
                 self.own.invalid = None;
                 self.own.signed_at = now.mono;

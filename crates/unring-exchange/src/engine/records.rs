@@ -54,6 +54,9 @@ impl<V: Verifier> Engine<V> {
             }
             Err(why) => return self.count_kept_out(why),
         }
+        if let Err(why) = self.membership.check_unverified(&record) {
+            return self.count_not_a_member(why);
+        }
         if let Err(why) = self.book.room_for(&peer, introducer, self.share_of(introducer)) {
             return self.count_kept_out(why);
         }

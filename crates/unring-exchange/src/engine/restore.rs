@@ -26,13 +26,20 @@ pub struct Restored {
     pub superseded: usize,
     /// Left out: the book is full, since its capacity was lowered.
     pub full: usize,
+    /// Left out: their nodes do not belong to the cluster as it is configured now.
+    pub not_members: usize,
 }
 
 impl Restored {
     /// How many were left out.
     #[must_use]
     pub fn skipped(&self) -> usize {
-        self.expired + self.clock_skew + self.invalid + self.superseded + self.full
+        self.expired
+            + self.clock_skew
+            + self.invalid
+            + self.superseded
+            + self.full
+            + self.not_members
     }
 }
 
@@ -79,6 +86,7 @@ impl<V: Verifier> Engine<V> {
                 Ok(()) => &mut restored.kept,
                 Err(Left::Superseded) => &mut restored.superseded,
                 Err(Left::Invalid) => &mut restored.invalid,
+                Err(Left::NotAMember) => &mut restored.not_members,
                 Err(Left::Out(KeptOut::Expired)) => &mut restored.expired,
                 Err(Left::Out(KeptOut::ClockSkew)) => &mut restored.clock_skew,
                 Err(Left::Out(KeptOut::BookFull | KeptOut::IntroducerFull)) => &mut restored.full,
@@ -99,6 +107,7 @@ impl<V: Verifier> Engine<V> {
             Err(KeptOut::Expired) => return Err(self.bury(now, record)),
             Err(why) => return Err(why.into()),
         }
+        self.membership.check_unverified(&record).map_err(|_| Left::NotAMember)?;
         let introducer = Introducer { peer: Some(me), stream: None };
         self.book.room_for(&peer, introducer, self.config.book_capacity.get())?;
         let record = self.verifier.verify_record(record).map_err(|_| Left::Invalid)?;
@@ -154,6 +163,7 @@ impl<V: Verifier> Engine<V> {
 enum Left {
     Superseded,
     Invalid,
+    NotAMember,
     Out(KeptOut),
 }
 

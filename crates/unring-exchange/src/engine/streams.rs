@@ -176,6 +176,7 @@ impl<V: Verifier> Engine<V> {
             StreamEnd::Unwanted => return,
             StreamEnd::SlowConsumer { .. } => CallFailure::new("it does not read what it is sent"),
             StreamEnd::Silent => CallFailure::new(format!("nothing heard for {STREAM_TIMEOUT:?}")),
+            StreamEnd::NotAMember => CallFailure::new("it does not belong to the cluster"),
         };
         let hurried = self.is_hurried(now);
         if let Some(state) = self.upstreams.get_mut(&upstream) {

@@ -5,6 +5,7 @@ mod book;
 mod deadlines;
 mod heartbeats;
 mod looks;
+mod members;
 mod own_record;
 mod records;
 mod renewals;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use unring_peer::{Identity, PeerAddress, UnixMillis};
+use unring_peer::{Identity, Membership, PeerAddress, UnixMillis};
 
 use super::support::*;
 use crate::config::{CLONE_PAUSE, CLONE_WINDOW, MAX_PERSIST_WAIT, SEQ_RESERVE};
@@ -312,7 +312,13 @@ fn a_disk_that_hangs_holds_a_record_back_for_five_seconds_and_nothing_else() {
 fn a_node_that_starts_says_nothing_before_its_first_seq_is_on_disk() {
     let now = Now { mono: seconds(1), unix: EPOCH };
     let me = Identity::generate();
-    let origin = Origin { identity: me, last_seq: 0, addresses: Vec::new(), grpc_url: None };
+    let origin = Origin {
+        identity: me,
+        last_seq: 0,
+        addresses: Vec::new(),
+        grpc_url: None,
+        membership: Membership::default(),
+    };
     let mut engine = Engine::new(now, Config::new("me", [7; 32]), origin, Signatures);
     engine.set_upstreams(now, configured(&["a"]));
     let persist = |action: &Action| matches!(action, Action::PersistSeq { .. });

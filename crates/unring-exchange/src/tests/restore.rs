@@ -38,8 +38,14 @@ fn what_is_valid_comes_back_and_the_rest_is_counted() {
     records.push(forged(&record(&lied, 1)));
     let own = node.own_seq();
     let restored = node.engine.restore_book(node.now, records);
-    let counted =
-        Restored { kept: 1, expired: 1, clock_skew: 1, invalid: 1, superseded: 2, full: 0 };
+    let counted = Restored {
+        kept: 1,
+        expired: 1,
+        clock_skew: 1,
+        invalid: 1,
+        superseded: 2,
+        ..Restored::default()
+    };
     assert_eq!(restored, counted);
     assert_eq!(restored.skipped(), 5);
     assert_eq!(node.known(), [(good.peer_id(), 3)].into());

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use unring_peer::{
-    Identity, InvalidRecord, Join, NodeRecord, PeerId, SignedRecord, UnixMillis, UnverifiedRecord,
+    Identity, InvalidRecord, Join, Membership, NodeRecord, PeerId, SignedRecord, UnixMillis,
+    UnverifiedRecord,
 };
 
 use crate::{
@@ -85,7 +86,13 @@ impl Harness {
         let now = Now { mono: seconds(1), unix: EPOCH };
         let mut config = Config::new("me", [7; 32]);
         change(&mut config);
-        let origin = Origin { identity, last_seq, addresses: Vec::new(), grpc_url: None };
+        let origin = Origin {
+            identity,
+            last_seq,
+            addresses: Vec::new(),
+            grpc_url: None,
+            membership: Membership::default(),
+        };
         let verified = Counting::default();
         let mut engine = Engine::new(now, config, origin, verified.clone());
         engine.set_upstreams(now, configured(upstreams));
