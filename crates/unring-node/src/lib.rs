@@ -14,9 +14,11 @@ mod keeper;
 pub mod log;
 mod node;
 mod ring_memory;
+mod security;
 pub mod version;
 
 pub use self::node::{BuildError, Node, PartEnded, Reload};
+pub use self::security::SecretsError;
 
 /// The examples in the workspace's README compile and hold.
 #[cfg(doctest)]

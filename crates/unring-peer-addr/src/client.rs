@@ -10,13 +10,14 @@ use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tonic::metadata::MetadataValue;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Status, Streaming};
 use unring_exchange::{OutboundRequest, RemoteAnswer};
 use unring_peer::{GrpcUrl, Identity, PeerId};
 
 pub use self::error::CallError;
 use self::http2::{Driver, Http2};
+use crate::Guard;
 use crate::caller::{CALLER_METADATA, prove, wall_clock};
 use crate::connect::{ConnectError, Connector};
 use crate::convert::{
@@ -42,6 +43,7 @@ pub struct Client {
     url: GrpcUrl,
     peer: Option<PeerId>,
     identity: Identity,
+    guard: Guard,
 }
 
 impl Client {
@@ -79,7 +81,21 @@ impl Client {
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let (url, peer, identity) = (url.clone(), connection.peer, identity.clone());
-        Ok(Self { grpc, http2, _driver: Arc::new(driver), url, peer, identity })
+        let guard = Guard::default();
+        Ok(Self { grpc, http2, _driver: Arc::new(driver), url, peer, identity, guard })
+    }
+
+    /// Shows with each call that we are a member of the cluster, and takes answers of members alone, as `guard` has it.
+    ///
+    /// # Errors
+    /// When the lists of `guard` keep out who was reached; nothing was asked then.
+    pub fn with_guard(mut self, guard: Guard) -> Result<Self, ConnectError> {
+        let refused = self.peer.and_then(|peer| guard.membership().check_peer(&peer).err());
+        if let Some(source) = refused {
+            return Err(ConnectError::NotAMember { url: self.url, source });
+        }
+        self.guard = guard;
+        Ok(self)
     }
 
     /// Whom the connection leads to, as the transport authenticated it. In plaintext nobody knows; answers then say it
@@ -114,6 +130,7 @@ impl Client {
         request.set_timeout(limit);
         let mut grpc = self.grpc.clone();
         let answer = self.within(limit, grpc.list_peers(request)).await?;
+        self.check(answer.metadata())?;
         answer_from_wire(answer.into_inner(), self.peer).map_err(|error| self.protocol(&error))
     }
 
@@ -135,6 +152,7 @@ impl Client {
         let messages = messages.take_until(reader_gone);
         let mut grpc = self.grpc.clone();
         let response = self.within(limit, grpc.watch_peers(self.request(messages))).await?;
+        self.check(response.metadata())?;
         Ok(self.clone().batches(response.into_inner(), reader).boxed())
     }
 
@@ -147,6 +165,7 @@ impl Client {
         request.set_timeout(limit);
         let mut grpc = self.grpc.clone();
         let topology = self.within(limit, grpc.get_topology(request)).await?;
+        self.check(topology.metadata())?;
         topology_from_wire(topology.into_inner(), self.peer).map_err(|error| self.protocol(&error))
     }
 
@@ -177,7 +196,14 @@ impl Client {
             let proof = MetadataValue::from_bytes(&proof);
             request.metadata_mut().insert_bin(CALLER_METADATA, proof);
         }
+        self.guard.show_call(request.metadata_mut());
         request
+    }
+
+    /// Whether who answers belongs to the cluster.
+    fn check(&self, metadata: &MetadataMap) -> Result<(), CallError> {
+        let outside = |source| CallError::NotAMember { url: self.url.clone(), source };
+        self.guard.check_answer(self.peer.as_ref(), metadata).map_err(outside)
     }
 
     async fn within<T>(

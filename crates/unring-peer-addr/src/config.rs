@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Guard;
+
 /// Streams that a client may have open on one connection, advertised to it. Clients of ours use at most 16 for requests
 /// and one to watch; more than this are refused by the HTTP/2 layer and none waits.
 pub const DEFAULT_MAX_STREAMS_PER_CONNECTION: u32 = 64;
@@ -85,6 +87,8 @@ pub struct ServerConfig {
     pub drain: Duration,
     /// See [`DEFAULT_RETRY_AFTER`].
     pub retry_after: Duration,
+    /// Who may call. By default everybody.
+    pub guard: Guard,
 }
 
 impl ServerConfig {
@@ -104,6 +108,7 @@ impl ServerConfig {
             unread_timeout: DEFAULT_UNREAD_TIMEOUT,
             drain: DEFAULT_DRAIN,
             retry_after: DEFAULT_RETRY_AFTER,
+            guard: Guard::default(),
         }
     }
 }

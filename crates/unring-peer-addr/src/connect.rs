@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
-use unring_peer::{GrpcUrl, PeerId};
+use unring_peer::{GrpcUrl, NotAMember, PeerId};
 
 use crate::tls::{peer_of, refused_certificate};
 use crate::wire::{ClientIo, Wire};
@@ -119,6 +119,14 @@ pub enum ConnectError {
         /// Why.
         #[source]
         source: InvalidCertificate,
+    },
+    /// Whom it reached does not belong to the cluster.
+    #[error("{url}: who was reached does not belong to this cluster")]
+    NotAMember {
+        /// What was reached.
+        url: GrpcUrl,
+        /// Why not.
+        source: NotAMember,
     },
     /// It took too long.
     #[error("{url}: not connected within {after:?}")]

@@ -97,7 +97,13 @@ impl<H: Handler> Gate<H> {
     fn admit(&self, request: &Request<Incoming>) -> Result<CallContext, Refusal> {
         let authority = request.uri().authority().map_or("", |authority| authority.as_str());
         let health = request.uri().path() == HEALTH_CHECK;
-        let caller = authenticate(&self.info, authority, request.headers(), wall_clock(), health)?;
+        let guard = &self.shared.config.guard;
+        let caller = authenticate(&self.info, authority, request.headers(), wall_clock(), health)
+            .inspect_err(|_| guard.count_unauthenticated())?;
+        // Before anything of the message is read. Probes that ask for health have no token.
+        if !health {
+            guard.check_call(caller.peer.as_ref(), request.headers())?;
+        }
         let timeout = request.headers().get("grpc-timeout").and_then(|value| value.to_str().ok());
         let timeout = timeout.and_then(parse_timeout);
         if *self.shared.draining.borrow() {
@@ -143,6 +149,7 @@ impl<H: Handler> hyper::service::Service<Request<Incoming>> for Gate<H> {
         };
         // The handler keeps to the budget; whoever sends its message byte by byte does not.
         let budget = context.budget(&self.shared.config);
+        let guard = self.shared.config.guard.clone();
         let response = at_most(budget.saturating_add(2 * CUT_GRACE), response);
         Box::pin(async move {
             let mut response = match response.await {
@@ -153,12 +160,15 @@ impl<H: Handler> hyper::service::Service<Request<Incoming>> for Gate<H> {
             if let Some(answer) = response.extensions_mut().remove::<WrittenAnswer>() {
                 *response.body_mut() = Body::new(AnswerBody::from(answer));
             }
-            let response = match message {
+            let mut response = match message {
                 Some(field) if says_too_long(response.headers()) => {
                     too_long(field, MAX_REQUEST_BYTES).into_http()
                 }
                 _ => response,
             };
+            if lasting {
+                guard.show_answer(response.headers_mut());
+            }
             Ok(if lasting { response.map(|body| answer_of(call, body)) } else { response })
         })
     }

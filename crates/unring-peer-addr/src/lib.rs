@@ -12,6 +12,7 @@ mod config;
 mod connect;
 mod convert;
 mod gate;
+mod guard;
 mod handler;
 pub mod limits;
 pub mod pb;
@@ -46,6 +47,7 @@ pub use self::connect::{
     RESOLVE_TIMEOUT, TlsConnector, UrlConnector, probe,
 };
 pub use self::convert::{InvalidMessage, RemoteRing, RemoteTopology};
+pub use self::guard::{Guard, GuardCounts};
 pub use self::handler::{Handler, Reply, WatchBatch, WatchOpen, WatchUpdate};
 pub use self::pressure::Pressure;
 pub use self::refusal::Refusal;

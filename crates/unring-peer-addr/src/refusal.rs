@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use unring_exchange::InvalidTrace;
+use unring_peer::NotAMember;
 
 use crate::{InvalidMessage, Unauthenticated};
 
@@ -19,6 +20,9 @@ pub enum Refusal {
     /// The caller is not known.
     #[error("the caller is not authenticated")]
     Unauthenticated(#[from] Unauthenticated),
+    /// The caller does not belong to the cluster.
+    #[error("the caller does not belong to this cluster")]
+    NotAMember(#[from] NotAMember),
     /// More requests than a rate limit allows.
     #[error(
         "rate limit {limit:?} of {rate_per_second:.1} requests a second is used up: ask again in {retry_after:?}"

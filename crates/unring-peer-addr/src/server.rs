@@ -95,7 +95,10 @@ where
                 next = incoming.next(), if open => match next {
                     Some(Ok(io)) => {
                         let Accepted { info, activity } = io.connect_info().into();
-                        if let ConnectInfo { remote, transport, peer: Some(peer), .. } = info {
+                        let guard = &shared.config.guard;
+                        if let ConnectInfo { remote, transport, peer: Some(peer), .. } = info
+                            && guard.membership().check_peer(&peer).is_ok()
+                        {
                             visited.connected(Caller { peer: Some(peer), remote, transport });
                         }
                         let shared = Arc::clone(&shared);

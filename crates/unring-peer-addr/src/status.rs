@@ -8,6 +8,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use unring_exchange::InvalidTrace;
+use unring_peer::NotAMember;
 
 use crate::Refusal;
 use crate::convert::cut;
@@ -49,6 +50,12 @@ impl Refusal {
             }
             Self::Message(_) => (Code::InvalidArgument, "INVALID_MESSAGE"),
             Self::Unauthenticated(_) => (Code::Unauthenticated, "UNAUTHENTICATED"),
+            Self::NotAMember(NotAMember::Denied { .. }) => (Code::PermissionDenied, "DENIED"),
+            Self::NotAMember(NotAMember::NotAllowed { .. }) => {
+                (Code::PermissionDenied, "NOT_ALLOWED")
+            }
+            Self::NotAMember(NotAMember::NothingShown) => (Code::Unauthenticated, "NO_TOKEN"),
+            Self::NotAMember(NotAMember::OtherToken) => (Code::Unauthenticated, "OTHER_TOKEN"),
             Self::RateLimited { .. } => (Code::ResourceExhausted, "RATE_LIMITED"),
             Self::Busy { .. } => (Code::ResourceExhausted, "BUSY"),
             Self::TooManyStreams { .. } => (Code::ResourceExhausted, "TOO_MANY_STREAMS"),
@@ -71,6 +78,7 @@ impl Refusal {
             Self::Trace(_)
             | Self::Message(_)
             | Self::Unauthenticated(_)
+            | Self::NotAMember(_)
             | Self::DeadlineExceeded { .. } => None,
         }
     }
@@ -88,7 +96,10 @@ impl Refusal {
             Self::SilentCaller { after, .. } => &[("after_ms", after.as_millis().to_string())],
             Self::DeadlineExceeded { budget } => &[("budget_ms", budget.as_millis().to_string())],
             Self::Message(error) => &[("field", error.field().to_owned())],
-            Self::Trace(_) | Self::Unauthenticated(_) | Self::Draining { .. } => &[],
+            Self::Trace(_)
+            | Self::Unauthenticated(_)
+            | Self::NotAMember(_)
+            | Self::Draining { .. } => &[],
         };
         pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
     }

@@ -3,6 +3,7 @@ mod calls;
 mod conversions;
 mod idle;
 mod limits;
+mod members;
 mod plaintext;
 mod readers;
 pub(crate) mod support;

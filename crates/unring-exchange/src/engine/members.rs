@@ -1,10 +1,11 @@
 //! Who belongs to the cluster, and what happens when that changes.
 
-use unring_peer::{Membership, NotAMember, PeerId};
+use unring_peer::{Membership, NotAMember};
 
 use crate::action::StreamEnd;
 use crate::engine::Engine;
 use crate::now::Now;
+use crate::stream::{Side, Stream};
 use crate::verifier::Verifier;
 
 impl<V: Verifier> Engine<V> {
@@ -24,14 +25,23 @@ impl<V: Verifier> Engine<V> {
             self.count_not_a_member(why);
             self.detector.forget(now.mono, &peer);
         }
-        let kept_out = |peer: &Option<PeerId>| {
-            peer.is_some_and(|peer| self.membership.check_peer(&peer).is_err())
-        };
-        let streams = self.streams.iter().filter(|(_, stream)| kept_out(&stream.peer));
+        let streams = self.streams.iter().filter(|(_, stream)| self.has_left(stream));
         for stream in streams.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.end_stream(now, stream, StreamEnd::NotAMember);
         }
         self.sign_own(now);
+    }
+
+    /// Whether the other end of a stream does not belong to the cluster any more. What it showed when it called is not
+    /// kept; so where there is a token, a caller whose record is not here has to call again.
+    fn has_left(&self, stream: &Stream) -> bool {
+        let watches_us = stream.side == Side::Serving;
+        match stream.peer {
+            Some(peer) if self.membership.check_peer(&peer).is_err() => true,
+            _ if self.membership.keyring().is_none() || !watches_us => false,
+            Some(peer) => self.book.get(&peer).is_none(),
+            None => true,
+        }
     }
 
     /// Who belongs to the cluster.

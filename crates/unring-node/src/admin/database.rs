@@ -29,12 +29,14 @@ struct Skipped {
     invalid: usize,
     superseded: usize,
     full: usize,
+    not_members: usize,
     unreadable: usize,
 }
 
 impl DatabaseStatus {
     pub(super) fn new(engine: &Engine<Signatures>, now: Now, disk: View) -> Self {
-        let Restored { kept, expired, clock_skew, invalid, superseded, full } = disk.restored;
+        let Restored { kept, expired, clock_skew, invalid, superseded, full, not_members } =
+            disk.restored;
         let (error, at) = disk.last_error.unzip();
         Self {
             state: if disk.open { "open" } else { "unavailable" },
@@ -48,6 +50,7 @@ impl DatabaseStatus {
                 invalid,
                 superseded,
                 full,
+                not_members,
                 unreadable: disk.unreadable,
             },
             set_aside: disk.set_aside.map(|file| file.display().to_string()),

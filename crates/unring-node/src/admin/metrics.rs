@@ -49,7 +49,8 @@ impl Snapshot {
             (engine.counters(), engine.peers_known(), engine.open_streams(), rings)
         });
         let [plain, itself, shared] = rings;
-        Self {
+        let security = super::security::counters(parts, &counters);
+        let mut snapshot = Self {
             counters: vec![
                 ("requests_served", "Requests for peers answered", counters.served),
                 ("requests_sent", "Recursive requests sent to upstreams", counters.sent),
@@ -247,7 +248,9 @@ impl Snapshot {
                 ),
             ],
             cpu_seconds: parts.meter.cpu_seconds(),
-        }
+        };
+        snapshot.counters.extend(security);
+        snapshot
     }
 }
 

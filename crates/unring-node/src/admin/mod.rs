@@ -3,6 +3,7 @@
 mod bounded;
 mod database;
 mod metrics;
+mod security;
 mod status;
 mod topology;
 

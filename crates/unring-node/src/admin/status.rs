@@ -10,6 +10,7 @@ use unring_exchange::{Engine, LastResult, Link, Now, PeerView, Signatures, Upstr
 use unring_peer::PeerId;
 
 use super::database::DatabaseStatus;
+use super::security::MembershipStatus;
 use crate::node::Parts;
 use crate::version;
 
@@ -32,6 +33,7 @@ pub(crate) struct Status {
     database: DatabaseStatus,
     budget: Budget,
     log: LogStatus,
+    membership: MembershipStatus,
 }
 
 #[derive(Debug, Serialize)]
@@ -220,6 +222,7 @@ impl Status {
             database: DatabaseStatus::new(engine, now, disk.clone()),
             budget,
             log: LogStatus { lines: parts.log.written(), suppressed: parts.log.suppressed() },
+            membership: MembershipStatus::of(parts),
         })
     }
 }

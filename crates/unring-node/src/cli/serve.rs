@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use clap::ArgMatches;
 use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
 
 use super::{EXIT_FAILURE, EXIT_USAGE, print_error};
-use crate::config::{Config, ConfigError, KEYS, Settings};
+use crate::config::{Config, ConfigError, KEYS, Settings, TOKEN_VARIABLE};
 use crate::errors::chain;
 use crate::log::{self, NODE};
 use crate::node::{Node, Reload};
@@ -101,7 +102,11 @@ impl Sources {
         for (key, values) in &self.flags {
             settings.add_flag(key, values.clone());
         }
-        Config::read(&settings, hostname())
+        let config = Config::read(&settings, hostname())?;
+        match std::env::var(TOKEN_VARIABLE) {
+            Ok(token) => config.with_token(&Zeroizing::new(token)),
+            Err(_) => Ok(config),
+        }
     }
 }
 

@@ -44,5 +44,8 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Kubernetes grants 30 s before it kills; open requests are over in less than one.
 pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
+/// A tool that goes from node to node is done in less; who must be out sooner is denied by its peer id.
+pub(crate) const TOKEN_OVERLAP: Duration = Duration::from_secs(60 * 60);
+
 /// Rings, starts, stops and refusals, without a line per request; libp2p's own lines only when something is wrong.
 pub(crate) const LOG_LEVEL: &str = "info,libp2p_swarm=warn";

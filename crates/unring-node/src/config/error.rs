@@ -4,7 +4,12 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use unring_peer::InvalidToken;
+
 use super::source::Source;
+
+/// The environment variable that holds a join token itself.
+pub(crate) const TOKEN_VARIABLE: &str = "UNRING_TOKEN";
 
 /// What is wrong with a configuration. Nothing has been bound or written when it is raised.
 #[derive(Debug, Error)]
@@ -57,6 +62,12 @@ pub enum ConfigError {
         /// The value.
         value: String,
     },
+    /// The join token in the environment is none.
+    #[error("{TOKEN_VARIABLE} is not accepted")]
+    Token(#[source] InvalidToken),
+    /// The join token is given twice.
+    #[error("both {TOKEN_VARIABLE} and security.token_file are set: keep one of them")]
+    TwoTokens,
     /// The name of this host is not known.
     #[error("this host has no usable name: set name")]
     NoName,

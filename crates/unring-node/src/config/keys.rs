@@ -124,4 +124,14 @@ pub const KEYS: &[Key] = &[
         "error, warn, info, debug, trace or a tracing filter",
         "Which log lines are written [default: info,libp2p_swarm=warn]",
     ),
+    key(
+        "security.token_file",
+        "a file with one or two join tokens of 16 to 1024 visible ASCII characters, one a line",
+        "The secret that all nodes of the cluster share; without one everybody may join",
+    ),
+    key(
+        "security.token_overlap",
+        "0s to 24h",
+        "How long a join token is accepted after another one took its place [default: 1h]",
+    ),
 ];

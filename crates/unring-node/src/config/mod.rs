@@ -14,10 +14,11 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use unring_peer::{GrpcUrl, PeerAddress};
+use unring_peer::{GrpcUrl, JoinToken, PeerAddress, PeerLists};
 use unring_rate_governor::CpuBudget;
 
 pub use self::error::ConfigError;
+pub(crate) use self::error::TOKEN_VARIABLE;
 pub use self::keys::{KEYS, Key};
 pub use self::settings::Settings;
 pub use self::source::Source;
@@ -45,6 +46,8 @@ pub struct Config {
     pub timing: Timing,
     /// What it writes.
     pub log: Log,
+    /// Who belongs to its cluster.
+    pub security: Security,
 }
 
 /// Where a node listens.
@@ -97,6 +100,19 @@ pub struct Timing {
     pub request_timeout: Duration,
     /// Time that open requests get when the process is stopped.
     pub drain_deadline: Duration,
+}
+
+/// Who belongs to a node's cluster. Nothing of a token is in its `Debug`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Security {
+    /// A file with the join token.
+    pub token_file: Option<PathBuf>,
+    /// The join token itself, from the environment; without a file.
+    pub token: Option<JoinToken>,
+    /// How long a join token is accepted after another one took its place.
+    pub token_overlap: Duration,
+    /// Peer ids that are let in or kept out.
+    pub lists: PeerLists,
 }
 
 /// What a node writes to its log.

@@ -8,12 +8,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use toml::Value;
-use unring_peer::{GrpcUrl, PeerAddress, limits as record_limits};
+use unring_peer::{GrpcUrl, JoinToken, PeerAddress, PeerLists, limits as record_limits};
 use unring_rate_governor::CpuBudget;
 
 use super::keys::KEYS;
 use super::settings::{Setting, Settings};
-use super::{Advertise, Config, ConfigError, Limits, Listen, Log, LogFormat, Timing, defaults};
+use super::{
+    Advertise, Config, ConfigError, Limits, Listen, Log, LogFormat, Security, Timing, defaults,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -74,9 +76,22 @@ impl Config {
                     .parse("log.level", log_level)?
                     .unwrap_or_else(|| defaults::LOG_LEVEL.into()),
             },
+            security: security(s)?,
         };
         config.check_plaintext()?;
         Ok(config)
+    }
+
+    /// Takes a join token from the environment: there it is not shown to other users, as it would be among the arguments.
+    ///
+    /// # Errors
+    /// When it is no token, or a file with one is configured, too.
+    pub fn with_token(mut self, token: &str) -> Result<Self, ConfigError> {
+        if self.security.token_file.is_some() {
+            return Err(ConfigError::TwoTokens);
+        }
+        self.security.token = Some(JoinToken::parse(token).map_err(ConfigError::Token)?);
+        Ok(self)
     }
 
     fn check_plaintext(&self) -> Result<(), ConfigError> {
@@ -123,6 +138,17 @@ fn limits(s: &Settings) -> Result<Limits, ConfigError> {
             s.parse("limits.requests_per_second", integer(1..=1_000_000))?
                 .unwrap_or(defaults::REQUESTS_PER_SECOND),
         ),
+    })
+}
+
+fn security(s: &Settings) -> Result<Security, ConfigError> {
+    Ok(Security {
+        token_file: s.parse("security.token_file", path)?,
+        token: None,
+        token_overlap: s
+            .parse("security.token_overlap", duration(Duration::ZERO..=24 * 3600 * SECOND))?
+            .unwrap_or(defaults::TOKEN_OVERLAP),
+        lists: PeerLists::default(),
     })
 }
 

@@ -95,6 +95,8 @@ fn last_word(end: StreamEnd) -> Option<Refusal> {
         StreamEnd::Silent => {
             Some(Refusal::SilentCaller { after: STREAM_TIMEOUT, retry_after: COME_BACK })
         }
+        // What it hears when it opens the next one says why.
+        StreamEnd::NotAMember => None,
     }
 }
 

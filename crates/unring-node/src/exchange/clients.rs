@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use unring_peer::{GrpcUrl, Identity};
-use unring_peer_addr::{Client, ConnectError, UrlConnector};
+use unring_peer_addr::{Client, ConnectError, Guard, UrlConnector};
 
 use crate::errors::chain;
 
@@ -18,6 +18,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub(crate) struct Clients {
     connector: UrlConnector,
     identity: Identity,
+    guard: Guard,
     by_address: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Slot>>>>,
 }
 
@@ -29,8 +30,8 @@ struct Slot {
 }
 
 impl Clients {
-    pub(crate) fn new(connector: UrlConnector, identity: Identity) -> Self {
-        Self { connector, identity, by_address: Mutex::new(HashMap::new()) }
+    pub(crate) fn new(connector: UrlConnector, identity: Identity, guard: Guard) -> Self {
+        Self { connector, identity, guard, by_address: Mutex::new(HashMap::new()) }
     }
 
     /// The connection to `url`, and whether it was made for this call; else why there is none, for people.
@@ -63,7 +64,8 @@ impl Clients {
 
     /// A connection of its own.
     pub(crate) async fn connect(&self, url: &GrpcUrl) -> Result<Client, ConnectError> {
-        Client::connect(&self.connector, url, &self.identity, CONNECT).await
+        let client = Client::connect(&self.connector, url, &self.identity, CONNECT).await?;
+        client.with_guard(self.guard.clone())
     }
 
     /// Forgets the connection to `url`: the next call makes a new one, which may lead elsewhere.

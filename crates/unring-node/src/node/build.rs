@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use rand::Rng as _;
 use tokio::runtime::{Builder, Runtime};
 use unring_exchange::{Config as EngineConfig, Engine, Origin, Signatures};
-use unring_peer::Identity;
+use unring_peer::{Identity, Membership};
 use unring_peer_addr::{AcceptCounters, Pressure, TlsIdentity, UrlConnector};
 use unring_rate_governor::{
     Config as GovernorConfig, CpuMeter, DEFAULT_MAX_CALLERS, Governor, Rate,
@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::exchange::{Clock, Exchange, UpstreamClients};
 use crate::keeper::Writer;
 use crate::log::{LogCounters, NODE};
+use crate::security::Admittance;
 use crate::{identity, version};
 
 /// What was bound and waits to be run.
@@ -60,6 +61,7 @@ impl Node {
         let clock = Clock::start();
         crate::files::make_room(&config.limits);
         let identity = identity::load_or_create(&config.data_dir)?;
+        let security = Admittance::load(&config.security, identity.peer_id())?;
         let memory = Memory::open(&config.data_dir)?;
         let grpc = listen("the gRPC service", config.listen.grpc, "listen.grpc")?;
         let admin = listen("metrics and health", config.listen.admin, "listen.admin")?;
@@ -82,9 +84,12 @@ impl Node {
         let tls = TlsIdentity::new(&identity).map_err(BuildError::Tls)?;
         let connector = UrlConnector::new(&tls, config.insecure).map_err(BuildError::Tls)?;
         let (exchange, writer) = runtime.block_on(async {
-            let mut engine = engine(clock, &config, &identity, &advertised, memory.last_seq());
+            let membership = security.guard().membership();
+            let mut engine =
+                engine(clock, &config, &identity, &advertised, memory.last_seq(), membership);
             let (keeper, writer) = memory.restore(clock.now(), &config, &mut engine);
-            let clients = UpstreamClients::new(connector, identity.clone());
+            let clients =
+                UpstreamClients::new(connector, identity.clone(), security.guard().clone());
             let timeout = config.timing.request_timeout;
             (Exchange::new(engine, clock, keeper, clients, timeout), writer)
         });
@@ -98,6 +103,7 @@ impl Node {
             governor: Arc::new(Governor::new(governor_config(&config)?)),
             meter,
             throttled: Arc::new(AtomicU64::new(0)),
+            security,
             accepted: Arc::new(AcceptCounters::default()),
             pressure: Arc::new(Pressure::new()),
             log,
@@ -130,12 +136,14 @@ fn engine(
     identity: &Identity,
     advertised: &Advertised,
     last_seq: u64,
+    membership: Membership,
 ) -> Engine<Signatures> {
     let origin = Origin {
         identity: identity.clone(),
         last_seq,
         addresses: advertised.libp2p.clone(),
         grpc_url: advertised.grpc.clone(),
+        membership,
     };
     let mut engine_config = EngineConfig::new(config.name.clone(), rand::rng().random());
     engine_config.zone.clone_from(&config.zone);

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::database::DatabaseError;
 use crate::identity::IdentityError;
+use crate::security::SecretsError;
 
 /// Why a node does not start. Each says what to do.
 #[derive(Debug, Error)]
@@ -14,6 +15,9 @@ pub enum BuildError {
     /// No identity.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// What says who belongs to the cluster cannot be read.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
     /// No database.
     #[error(transparent)]
     Database(#[from] DatabaseError),

@@ -90,7 +90,8 @@ impl Memory {
 }
 
 fn announce(view: &View) {
-    let Restored { kept, expired, clock_skew, invalid, superseded, full } = view.restored;
+    let Restored { kept, expired, clock_skew, invalid, superseded, full, not_members } =
+        view.restored;
     if kept + view.restored.skipped() + view.unreadable == 0 {
         return;
     }
@@ -103,6 +104,7 @@ fn announce(view: &View) {
         invalid,
         superseded,
         full,
+        not_members,
         unreadable = view.unreadable,
         "records of other nodes are back from disk"
     );

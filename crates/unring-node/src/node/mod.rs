@@ -30,6 +30,7 @@ use crate::addresses::Advertised;
 use crate::config::Config;
 use crate::exchange::{CallerKey, Exchange};
 use crate::log::LogCounters;
+use crate::security::Admittance;
 
 /// A node whose addresses are bound and whose parts are ready; [`Node::run`] starts it.
 #[derive(Debug)]
@@ -63,6 +64,7 @@ pub(crate) struct Parts {
     pub(crate) network: unring_routing_kad::Handle,
     pub(crate) governor: Arc<Governor<CallerKey>>,
     pub(crate) meter: Arc<CpuMeter>,
+    pub(crate) security: Admittance,
     pub(crate) throttled: Arc<AtomicU64>,
     pub(crate) accepted: Arc<AcceptCounters>,
     pub(crate) pressure: Arc<Pressure>,

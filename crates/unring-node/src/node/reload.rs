@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::{Node, Parts};
 use crate::config::Config;
 use crate::log::NODE;
+use crate::security;
 
-/// Changes a running node: its upstreams and its CPU budget. Everything else needs a restart.
+/// Changes a running node: its upstreams, its CPU budget and who belongs to its cluster. Everything else needs a restart.
 #[derive(Clone, Debug)]
 pub struct Reload(Arc<Parts>);
 
@@ -21,6 +22,7 @@ impl Node {
 impl Reload {
     /// Takes over what can change while running: soon, on the runtime that P2P work is metered on.
     pub fn apply(&self, config: Config) {
+        security::take_over(&self.0, config.security.clone());
         let parts = Arc::clone(&self.0);
         drop(self.0.p2p.spawn(async move { take_over(&parts, &config) }));
     }
@@ -37,6 +39,6 @@ fn take_over(parts: &Parts, config: &Config) {
         event = "reloaded",
         upstreams = addresses.join(", "),
         cpu_budget_percent = config.limits.cpu_budget.percent(),
-        "upstreams and CPU budget are taken over; other keys take effect at the next start"
+        "upstreams, CPU budget and the keys of security are taken over; other keys take effect at the next start"
     );
 }

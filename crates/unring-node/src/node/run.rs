@@ -14,10 +14,10 @@ use unring_peer_addr::{AcceptLimits, Incoming, ServerConfig, TlsIdentity, serve}
 
 use super::build::Bound;
 use super::{Node, Parts, control, libp2p};
-use crate::admin;
 use crate::errors::chain;
 use crate::exchange::NodeHandler;
 use crate::log::NODE;
+use crate::{admin, security};
 
 /// Time for tasks to end once they were told to, beyond the drain deadline: libp2p gives its connections a second.
 const SHUTDOWN: Duration = Duration::from_secs(3);
@@ -48,6 +48,7 @@ impl Node {
         let stopping = CancellationToken::new();
         let admin_server = tokio::spawn(admin::serve(admin, Arc::clone(&parts), stopping.clone()));
 
+        drop(tokio::spawn(security::watch(Arc::clone(&parts), stopping.clone())));
         let (drained, mut drain) = oneshot::channel();
         let p2p = parts.p2p.spawn(run_p2p(
             Arc::clone(&parts),
@@ -217,7 +218,11 @@ async fn serve_grpc(
         governor: Arc::clone(&parts.governor),
         throttled: Arc::clone(&parts.throttled),
     });
-    let config = ServerConfig { drain: parts.config.timing.drain_deadline, ..ServerConfig::new() };
+    let config = ServerConfig {
+        drain: parts.config.timing.drain_deadline,
+        guard: parts.security.guard().clone(),
+        ..ServerConfig::new()
+    };
     let exchange = parts.exchange.clone();
     let shutdown = async move {
         stopping.cancelled().await;

@@ -97,6 +97,10 @@ const COMMANDS: &[(&str, Runs)] = &[
         Test("records_flow_both_ways_and_go_on_after_half_close"),
     ),
     (
+        "grpcurl -insecure -cert client/client.pem -key client/client.key -H \"authorization: Bearer $(cat token)\" 127.0.0.1:5871 unring.peeraddr.v1.PeerAddrService/GetTopology",
+        Test("a_person_shows_the_token_itself_and_a_probe_of_health_nothing"),
+    ),
+    (
         "grpcurl -plaintext 127.0.0.1:5871 unring.peeraddr.v1.PeerAddrService/GetTopology",
         Test("nobody_is_anonymous_but_on_loopback"),
     ),
@@ -106,7 +110,7 @@ const COMMANDS: &[(&str, Runs)] = &[
 const OURS: [&str; 4] = ["cargo", "unring", "curl", "grpcurl"];
 
 /// Programs of the operating system.
-const SYSTEM: [&str; 2] = ["sudo", "journalctl"];
+const SYSTEM: [&str; 3] = ["sudo", "journalctl", "openssl"];
 
 fn lines() -> BTreeSet<String> {
     let blocks = DOCUMENTS.iter().flat_map(|name| blocks(&document(name), "sh"));

@@ -16,6 +16,7 @@ pub(crate) const DOCUMENTS: &[&str] = &[
     "docs/performance.md",
     "docs/ring-warning.md",
     "docs/run-a-node.md",
+    "docs/security.md",
     "docs/topology.md",
     "docs/troubleshooting.md",
 ];

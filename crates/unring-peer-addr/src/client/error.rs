@@ -6,7 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
-use unring_peer::GrpcUrl;
+use unring_peer::{GrpcUrl, NotAMember};
 
 use crate::ConnectError;
 use crate::limits::MAX_RETRY_AFTER;
@@ -40,6 +40,14 @@ pub enum CallError {
         /// When asking again is worth it, by its own word.
         retry_after: Option<Duration>,
     },
+    /// It answered, and does not belong to the cluster.
+    #[error("{url}: who answers does not belong to this cluster")]
+    NotAMember {
+        /// Who was asked.
+        url: GrpcUrl,
+        /// Why not.
+        source: NotAMember,
+    },
     /// It answered something that is no answer.
     #[error("{url}: not an answer of this protocol: {what}")]
     Protocol {
@@ -64,9 +72,11 @@ impl CallError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
-            Self::Connect(_) | Self::Timeout { .. } | Self::Protocol { .. } | Self::Lost { .. } => {
-                None
-            }
+            Self::Connect(_)
+            | Self::Timeout { .. }
+            | Self::NotAMember { .. }
+            | Self::Protocol { .. }
+            | Self::Lost { .. } => None,
         }
     }
 

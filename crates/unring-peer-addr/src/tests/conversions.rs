@@ -10,7 +10,7 @@ use unring_exchange::{
     Answer, Hop, Incomplete, InvalidTrace, OutboundRequest, RequestId, Scope, Stamp, StampKey,
     Trace, UpstreamOutcome,
 };
-use unring_peer::{SignedRecord, UnixMillis};
+use unring_peer::{NotAMember, SignedRecord, UnixMillis};
 
 use super::support::{identity, large_record, peer, record, ring_of_three};
 use crate::convert::{
@@ -196,6 +196,10 @@ fn every_refusal_has_its_status() {
         ),
         (InvalidMessage::Missing { field: "x" }.into(), Code::InvalidArgument, false),
         (Unauthenticated::Anonymous { remote }.into(), Code::Unauthenticated, false),
+        (NotAMember::Denied { peer: origin }.into(), Code::PermissionDenied, false),
+        (NotAMember::NotAllowed { peer: origin }.into(), Code::PermissionDenied, false),
+        (NotAMember::NothingShown.into(), Code::Unauthenticated, false),
+        (NotAMember::OtherToken.into(), Code::Unauthenticated, false),
         (
             Refusal::RateLimited { limit: "total", retry_after: second, rate_per_second: 1.0 },
             Code::ResourceExhausted,

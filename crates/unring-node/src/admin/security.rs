@@ -1,0 +1,82 @@
+//! Who was kept out, and what says who belongs to the cluster, on the status page and in metrics.
+
+use serde::Serialize;
+use unring_exchange::Counters;
+
+use crate::node::Parts;
+
+/// What was refused for who it comes from, and how the files behind it are doing.
+pub(super) fn counters(parts: &Parts, engine: &Counters) -> Vec<(&'static str, &'static str, u64)> {
+    let calls = parts.security.guard().counts();
+    let view = parts.security.view(parts.exchange.now().mono);
+    vec![
+        (
+            "security_calls_denied",
+            "Calls refused because their peer is denied or not allowed",
+            calls.denied,
+        ),
+        (
+            "security_calls_without_token",
+            "Calls refused because nothing made with the join token was shown",
+            calls.nothing_shown,
+        ),
+        (
+            "security_calls_wrong_token",
+            "Calls refused because what they showed was made with another join token",
+            calls.other_token,
+        ),
+        (
+            "security_calls_unauthenticated",
+            "Calls refused because they did not prove who makes them",
+            calls.unauthenticated,
+        ),
+        (
+            "security_records_denied",
+            "Records kept out because their peer is denied or not allowed",
+            engine.records_denied,
+        ),
+        (
+            "security_records_without_tag",
+            "Records kept out because they have no membership tag",
+            engine.records_without_tag,
+        ),
+        (
+            "security_records_wrong_tag",
+            "Records kept out because their membership tag was made with another join token",
+            engine.records_wrong_tag,
+        ),
+        ("security_reloads", "Times that changed secrets or lists were taken over", view.reloads),
+        (
+            "security_reload_failures",
+            "Times that changed secrets could not be used, so that the old ones went on to hold",
+            view.failures,
+        ),
+    ]
+}
+
+/// Who belongs to the cluster. It holds nothing secret.
+#[derive(Debug, Serialize)]
+pub(super) struct MembershipStatus {
+    tokens: usize,
+    old_token_accepted_for_s: Option<f64>,
+    allowed: usize,
+    denied: usize,
+    reloads: u64,
+    failures: u64,
+    last_error: Option<String>,
+}
+
+impl MembershipStatus {
+    pub(super) fn of(parts: &Parts) -> Self {
+        let view = parts.security.view(parts.exchange.now().mono);
+        Self {
+            tokens: view.tokens,
+            old_token_accepted_for_s: view.overlap_left.map(|left| left.as_secs_f64()),
+            allowed: view.allowed,
+            denied: view.denied,
+            reloads: view.reloads,
+            failures: view.failures,
+            last_error: view.last_error,
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Who belongs to the cluster: from files to what every part of the node asks, changed while it runs.
+//!
+//! Files are read off the P2P runtime. One that cannot be used changes nothing: what was read before goes on to hold.
+
+mod files;
+mod tokens;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use unring_peer::{JoinToken, Membership, PeerId};
+use unring_peer_addr::Guard;
+
+pub use self::files::SecretsError;
+
+use self::files::Stamp;
+use self::tokens::Tokens;
+use crate::config::Security;
+use crate::errors::chain;
+use crate::exchange::Exchange;
+use crate::log::NODE;
+use crate::node::Parts;
+
+/// How often files are looked at: they are noticed to have changed within this time. A look is a system call for each.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What is in use, and where it came from.
+#[derive(Debug)]
+pub(crate) struct Admittance {
+    guard: Guard,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    config: Security,
+    tokens: Tokens,
+    /// The files as they were when they were read last, or tried to.
+    seen: Vec<(PathBuf, Option<Stamp>)>,
+    reloads: u64,
+    failures: u64,
+    last_error: Option<String>,
+}
+
+/// What the status page and metrics show.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) tokens: usize,
+    pub(crate) overlap_left: Option<Duration>,
+    pub(crate) allowed: usize,
+    pub(crate) denied: usize,
+    pub(crate) reloads: u64,
+    pub(crate) failures: u64,
+    pub(crate) last_error: Option<String>,
+}
+
+impl Admittance {
+    /// Reads what `config` names, for the node `me`.
+    ///
+    /// # Errors
+    /// The first file that cannot be used.
+    pub(crate) fn load(config: &Security, me: PeerId) -> Result<Self, SecretsError> {
+        let (seen, read) = read(config);
+        let tokens = Tokens::new(read?);
+        let state = State {
+            config: config.clone(),
+            tokens,
+            seen,
+            reloads: 0,
+            failures: 0,
+            last_error: None,
+        };
+        let guard = Guard::new(me, state.membership());
+        warn_of_exposed(config);
+        Ok(Self { guard, state: Mutex::new(state) })
+    }
+
+    /// What servers and clients ask.
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    pub(crate) fn view(&self, now: Duration) -> View {
+        let state = self.state.lock();
+        View {
+            tokens: state.tokens.keyring().map_or(0, |keyring| keyring.tokens()),
+            overlap_left: state.tokens.overlap_left(now),
+            allowed: state.config.lists.allow.len(),
+            denied: state.config.lists.deny.len(),
+            reloads: state.reloads,
+            failures: state.failures,
+            last_error: state.last_error.clone(),
+        }
+    }
+
+    /// Takes over `config`, or what the files say now, or that the time of an old token is over. It reads files.
+    fn renew(&self, now: Duration, config: Option<Security>) -> Option<Membership> {
+        let mut state = self.state.lock();
+        let mut changed = state.tokens.expire(now);
+        if changed {
+            tracing::info!(target: NODE, event = "token_retired", "the join token from before the last change is not accepted any more");
+        }
+        let config = config.unwrap_or_else(|| state.config.clone());
+        let same = config == state.config;
+        if !same || state.seen.iter().any(|(file, stamp)| Stamp::of(file) != *stamp) {
+            let (seen, read) = read(&config);
+            state.seen = seen;
+            match read {
+                Ok(tokens) => {
+                    warn_of_exposed(&config);
+                    let new_tokens = state.tokens.replace(now, config.token_overlap, tokens);
+                    changed |= new_tokens || !same;
+                    if new_tokens {
+                        state.announce(now);
+                    }
+                    state.config = config;
+                    state.reloads += u64::from(new_tokens || !same);
+                    state.last_error = None;
+                }
+                Err(error) => state.keep(&error),
+            }
+        }
+        changed.then(|| state.membership())
+    }
+}
+
+impl State {
+    fn membership(&self) -> Membership {
+        Membership::new(self.tokens.keyring(), self.config.lists.clone())
+    }
+
+    fn announce(&self, now: Duration) {
+        tracing::info!(
+            target: NODE,
+            event = "token_changed",
+            old_accepted_for = ?self.tokens.overlap_left(now).unwrap_or_default(),
+            "the join token is another one"
+        );
+    }
+
+    fn keep(&mut self, error: &SecretsError) {
+        let error = chain(error);
+        self.failures += 1;
+        tracing::error!(
+            target: NODE,
+            event = "secrets_kept",
+            error,
+            "what says who belongs to the cluster cannot be used; the node goes on with what it has"
+        );
+        self.last_error = Some(error);
+    }
+}
+
+/// What `config` names, and the files as they were before they were read.
+fn read(
+    config: &Security,
+) -> (Vec<(PathBuf, Option<Stamp>)>, Result<Vec<JoinToken>, SecretsError>) {
+    let seen = named(config).map(|file| (file.to_path_buf(), Stamp::of(file))).collect();
+    let tokens = match &config.token_file {
+        Some(file) => files::tokens(file),
+        None => Ok(config.token.iter().cloned().collect()),
+    };
+    (seen, tokens)
+}
+
+/// The files that `config` names.
+fn named(config: &Security) -> impl Iterator<Item = &Path> {
+    config.token_file.iter().map(PathBuf::as_path)
+}
+
+fn warn_of_exposed(config: &Security) {
+    for file in config.token_file.iter().filter(|file| files::is_exposed(file)) {
+        tracing::warn!(
+            target: NODE,
+            event = "secret_exposed",
+            file = %file.display(),
+            "others than its owner may read this file, and whoever reads it can join the cluster: chmod 600"
+        );
+    }
+}
+
+/// Takes over another configuration. It reads files, so it is not for the P2P runtime.
+pub(crate) fn take_over(parts: &Arc<Parts>, config: Security) {
+    let now = parts.exchange.now().mono;
+    let membership = parts.security.renew(now, Some(config));
+    tell(parts, membership);
+}
+
+/// Looks at the files, and at the time, until the node stops.
+pub(crate) async fn watch(parts: Arc<Parts>, stopping: CancellationToken) {
+    let mut interval = tokio::time::interval(LOOK_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            _ = interval.tick() => {}
+        }
+        let looked = Arc::clone(&parts);
+        let look = move || looked.security.renew(looked.exchange.now().mono, None);
+        // It fails only where the runtime is going away.
+        let Ok(membership) = tokio::task::spawn_blocking(look).await else { return };
+        tell(&parts, membership);
+    }
+}
+
+/// Tells everybody who asks. The engine signs and looks at its whole book, which is P2P work.
+fn tell(parts: &Parts, membership: Option<Membership>) {
+    let Some(membership) = membership else { return };
+    parts.security.guard.set(membership.clone());
+    let exchange = parts.exchange.clone();
+    drop(parts.p2p.spawn(async move { set(&exchange, membership) }));
+}
+
+fn set(exchange: &Exchange, membership: Membership) {
+    exchange.event(|state, now| state.engine.set_membership(now, membership));
+}
