@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use unring_exchange::{OutboundRequest, RemoteAnswer, Scope};
-use unring_peer::Identity;
-use unring_peer_addr::{CallError, Client, ConnectError, TlsIdentity, UrlConnector};
+use unring_peer::{Identity, JoinToken, Keyring, Membership, PeerLists};
+use unring_peer_addr::{CallError, Client, ConnectError, Guard, TlsIdentity, UrlConnector};
 
 /// Time to connect.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -17,6 +17,7 @@ pub struct Caller {
     runtime: Runtime,
     connector: UrlConnector,
     identity: Identity,
+    guard: Guard,
 }
 
 impl Default for Caller {
@@ -24,17 +25,38 @@ impl Default for Caller {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let identity = Identity::generate();
         let tls = TlsIdentity::new(&identity).unwrap();
-        Self { runtime, connector: UrlConnector::new(&tls, false).unwrap(), identity }
+        Self {
+            runtime,
+            connector: UrlConnector::new(&tls, false).unwrap(),
+            identity,
+            guard: Guard::default(),
+        }
     }
 }
 
 impl Caller {
+    /// One that shows that it knows this join token.
+    pub fn with_token(token: &str) -> Self {
+        let mut caller = Self::default();
+        let keyring = Keyring::new(&[JoinToken::parse(token).unwrap()]);
+        let membership = Membership::new(Some(keyring), PeerLists::default());
+        caller.guard = Guard::new(caller.identity.peer_id(), membership);
+        caller
+    }
+
+    /// Its peer id.
+    pub fn peer_id(&self) -> String {
+        self.identity.peer_id().to_base58()
+    }
+
     /// Connects to the node at `url`.
     ///
     /// # Errors
     /// It cannot be reached.
     pub async fn connect(&self, url: &str) -> Result<Client, ConnectError> {
-        Client::connect(&self.connector, &url.parse().unwrap(), &self.identity, CONNECT).await
+        let url = url.parse().unwrap();
+        let client = Client::connect(&self.connector, &url, &self.identity, CONNECT).await?;
+        client.with_guard(self.guard.clone())
     }
 
     /// Runs calls on this caller's runtime.

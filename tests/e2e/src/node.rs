@@ -1,6 +1,8 @@
 //! One node: its folder, its process, what it says.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,6 +16,7 @@ use dev_cluster::{error_chain, usage};
 use rustix::process::{Pid, Signal, kill_process};
 use toml::{Table, Value};
 
+use crate::admin;
 use crate::binary::unring;
 use crate::log::{self, Line};
 use crate::ports;
@@ -67,6 +70,12 @@ impl Node {
     pub fn set(&mut self, table: &str, key: &str, value: impl Into<Value>) {
         let entry = self.process.config_mut().entry(table).or_insert_with(|| Table::new().into());
         entry.as_table_mut().unwrap().insert(key.into(), value.into());
+    }
+
+    /// Takes a key out of its configuration, as of its next start.
+    pub fn unset(&mut self, table: &str, key: &str) {
+        let table = self.process.config_mut().get_mut(table).and_then(Value::as_table_mut);
+        table.unwrap().remove(key);
     }
 
     /// Moves its gRPC service to a port of the system's choice that nobody is told of, as of its next start.
@@ -144,6 +153,32 @@ impl Node {
         eventually(&format!("{} says {event}", self.name()), || {
             self.events(event).pop().ok_or_else(|| self.process.log_tail())
         })
+    }
+
+    /// The counter or gauge `unring_NAME` now.
+    ///
+    /// # Errors
+    /// It does not answer, or serves no such metric.
+    pub fn metric(&self, name: &str) -> Result<f64, String> {
+        let metrics = admin::get(self.ports().admin, "/metrics")?;
+        admin::metric(&metrics, &format!("unring_{name}")).ok_or_else(|| format!("no {name}"))
+    }
+
+    /// Everything that it has told anybody: its log, metrics and status page.
+    pub fn all_that_it_says(&self) -> String {
+        let pages = ["/metrics", "/statusz", "/topology?format=json"];
+        let pages = pages.map(|path| admin::get(self.ports().admin, path).unwrap());
+        std::fs::read_to_string(self.process.log()).unwrap() + &pages.concat()
+    }
+
+    /// Writes a file of mode 0600 into its folder, in place of one that is there; its path.
+    pub fn write(&self, name: &str, text: &str) -> String {
+        let file = self.dir.join(name);
+        let beside = self.dir.join(format!("{name}.new"));
+        std::fs::write(&beside, text).unwrap();
+        std::fs::set_permissions(&beside, Permissions::from_mode(0o600)).unwrap();
+        std::fs::rename(&beside, &file).unwrap();
+        file.display().to_string()
     }
 
     /// Its resident memory.

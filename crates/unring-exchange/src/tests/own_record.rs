@@ -199,7 +199,7 @@ fn copies_that_came_to_the_same_seq_hear_of_each_other() {
     // Only whoever signs can go past it. Two who merely keep different ones would go on telling each other.
     let third = hub.watcher(&third, &record(&third, 1));
     hub.run(seconds(1));
-    hub.stream_records(third, &[other.clone()], false);
+    hub.stream_records(third, std::slice::from_ref(&other), false);
     let actions = hub.run(seconds(1));
     assert!([first, second, third].iter().all(|stream| pushed(&actions, *stream).is_empty()));
     hub.stream_records(second, &[other, record(&copied, 5)], false);

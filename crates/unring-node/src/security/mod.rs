@@ -25,7 +25,7 @@ use crate::log::NODE;
 use crate::node::Parts;
 
 /// How often files are looked at: they are noticed to have changed within this time. A look is a system call for each.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What is in use, and where it came from.
 #[derive(Debug)]
@@ -34,12 +34,15 @@ pub(crate) struct Admittance {
     state: Mutex<State>,
 }
 
+/// Files, and how they looked.
+type Seen = Vec<(PathBuf, Option<Stamp>)>;
+
 #[derive(Debug)]
 struct State {
     config: Security,
     tokens: Tokens,
     /// The files as they were when they were read last, or tried to.
-    seen: Vec<(PathBuf, Option<Stamp>)>,
+    seen: Seen,
     reloads: u64,
     failures: u64,
     last_error: Option<String>,
@@ -99,35 +102,54 @@ impl Admittance {
     /// Takes over `config`, or what the files say now, or that the time of an old token is over. It reads files.
     fn renew(&self, now: Duration, config: Option<Security>) -> Option<Membership> {
         let mut state = self.state.lock();
-        let mut changed = state.tokens.expire(now);
-        if changed {
-            tracing::info!(target: NODE, event = "token_retired", "the join token from before the last change is not accepted any more");
-        }
+        let retired = state.tokens.expire(now);
         let config = config.unwrap_or_else(|| state.config.clone());
-        let same = config == state.config;
-        if !same || state.seen.iter().any(|(file, stamp)| Stamp::of(file) != *stamp) {
+        let other_keys = config != state.config;
+        let other_files = state.seen.iter().any(|(file, stamp)| Stamp::of(file) != *stamp);
+        let mut taken_over = Ok(Taken::default());
+        if other_keys || other_files {
             let (seen, read) = read(&config);
             state.seen = seen;
-            match read {
-                Ok(tokens) => {
-                    warn_of_exposed(&config);
-                    let new_tokens = state.tokens.replace(now, config.token_overlap, tokens);
-                    changed |= new_tokens || !same;
-                    if new_tokens {
-                        state.announce(now);
-                    }
-                    state.config = config;
-                    state.reloads += u64::from(new_tokens || !same);
-                    state.last_error = None;
-                }
-                Err(error) => state.keep(&error),
-            }
+            taken_over = read.map(|tokens| state.take_over(now, config, tokens));
         }
-        changed.then(|| state.membership())
+        let other_token = taken_over.as_ref().is_ok_and(|taken| taken.other_token);
+        let changed = retired || taken_over.as_ref().is_ok_and(|taken| taken.anything);
+        let membership = changed.then(|| state.membership());
+        if let Some(membership) = &membership {
+            // Before it is said.
+            self.guard.set(membership.clone());
+        }
+        if retired {
+            tracing::info!(target: NODE, event = "token_retired", "the join token from before the last change is not accepted any more");
+        }
+        if other_token {
+            state.announce(now);
+        }
+        if let Err(error) = taken_over {
+            state.keep(&error);
+        }
+        membership
     }
 }
 
+/// What a new configuration or file changed.
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    other_token: bool,
+    anything: bool,
+}
+
 impl State {
+    fn take_over(&mut self, now: Duration, config: Security, tokens: Vec<JoinToken>) -> Taken {
+        warn_of_exposed(&config);
+        let other_token = self.tokens.replace(now, config.token_overlap, tokens);
+        let anything = other_token || config != self.config;
+        self.config = config;
+        self.reloads += u64::from(anything);
+        self.last_error = None;
+        Taken { other_token, anything }
+    }
+
     fn membership(&self) -> Membership {
         Membership::new(self.tokens.keyring(), self.config.lists.clone())
     }
@@ -155,9 +177,7 @@ impl State {
 }
 
 /// What `config` names, and the files as they were before they were read.
-fn read(
-    config: &Security,
-) -> (Vec<(PathBuf, Option<Stamp>)>, Result<Vec<JoinToken>, SecretsError>) {
+fn read(config: &Security) -> (Seen, Result<Vec<JoinToken>, SecretsError>) {
     let seen = named(config).map(|file| (file.to_path_buf(), Stamp::of(file))).collect();
     let tokens = match &config.token_file {
         Some(file) => files::tokens(file),
@@ -206,10 +226,9 @@ pub(crate) async fn watch(parts: Arc<Parts>, stopping: CancellationToken) {
     }
 }
 
-/// Tells everybody who asks. The engine signs and looks at its whole book, which is P2P work.
+/// Tells the engine. It signs and looks at its whole book, which is P2P work.
 fn tell(parts: &Parts, membership: Option<Membership>) {
     let Some(membership) = membership else { return };
-    parts.security.guard.set(membership.clone());
     let exchange = parts.exchange.clone();
     drop(parts.p2p.spawn(async move { set(&exchange, membership) }));
 }

@@ -7,6 +7,7 @@ mod drain;
 mod garbage;
 mod identity;
 mod load;
+mod membership;
 mod reload;
 mod restarts;
 mod rings;
