@@ -80,6 +80,9 @@ pub(crate) struct Upstream {
     /// Since when its stream is open.
     open_since: Option<Duration>,
     pub(crate) last: Option<(Duration, LastResult)>,
+    /// Times that it did the one or the other.
+    pub(crate) answers: u64,
+    pub(crate) failures: u64,
     on_ring: bool,
     /// When the address is looked at again, because it is on a ring or led elsewhere.
     pub(crate) probe_at: Option<Duration>,
@@ -109,6 +112,8 @@ impl Upstream {
             short_streams: 0,
             open_since: None,
             last: None,
+            answers: 0,
+            failures: 0,
             on_ring: false,
             probe_at: None,
             probes: 0,
@@ -163,6 +168,7 @@ impl Upstream {
         self.backoff.succeed();
         self.failed_until = None;
         self.last = Some((now, LastResult::Ok));
+        self.answers += 1;
     }
 
     /// A request there failed: it gets no other for a while.
@@ -175,7 +181,12 @@ impl Upstream {
     ) {
         let pause = self.backoff.fail(hurried, rng);
         self.failed_until = Some(now + pause.max(why.wait()));
+        self.note_failure(now, why);
+    }
+
+    fn note_failure(&mut self, now: Duration, why: &CallFailure) {
         self.last = Some((now, LastResult::Failed(why.reason.clone())));
+        self.failures += 1;
     }
 
     pub(crate) fn stream_opened(&mut self, now: Duration, stream: StreamId) {
@@ -199,7 +210,7 @@ impl Upstream {
         } else if open_since.is_some() {
             self.short_streams = self.short_streams.saturating_add(1);
             if self.short_streams >= MAX_SHORT_STREAMS {
-                self.last = Some((now, LastResult::Failed(why.reason.clone())));
+                self.note_failure(now, why);
                 return self.cannot_stream(now, rng);
             }
         }
@@ -208,7 +219,7 @@ impl Upstream {
             self.failed_until = self.failed_until.max(Some(until));
         }
         self.link = Link::Waiting { until };
-        self.last = Some((now, LastResult::Failed(why.reason.clone())));
+        self.note_failure(now, why);
     }
 
     /// It cannot stream, so that it is polled, from now on.

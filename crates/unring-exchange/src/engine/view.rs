@@ -38,6 +38,10 @@ pub struct UpstreamView {
     pub link: Link,
     /// What it last did, and how long ago.
     pub last: Option<(Duration, LastResult)>,
+    /// Times that it answered, since it is configured.
+    pub answers: u64,
+    /// Times that it did not.
+    pub failures: u64,
     /// Requests in flight there.
     pub in_flight: usize,
 }
@@ -73,6 +77,8 @@ impl<V: Verifier> Engine<V> {
             targets: upstream.targets(),
             link: upstream.link,
             last: upstream.last.clone().map(|(at, result)| (now.mono.saturating_sub(at), result)),
+            answers: upstream.answers,
+            failures: upstream.failures,
             in_flight: upstream.in_flight,
         };
         self.upstreams.values().map(view).collect()

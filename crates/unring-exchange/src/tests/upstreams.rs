@@ -108,8 +108,10 @@ fn attempts_become_rare_and_a_lost_connection_hurries_them() {
         node.engine.set_connected_peers(node.now, 1);
         assert!(matches!(node.engine.upstreams(node.now)[0].link, Link::Waiting { .. }));
         let failed = LastResult::Failed("connection refused".to_owned());
-        let last = node.engine.upstreams(node.now)[0].last.clone();
-        assert_eq!(last.map(|(_, last)| last), Some(failed));
+        let view = node.engine.upstreams(node.now).remove(0);
+        assert_eq!(view.last.map(|(_, last)| last), Some(failed));
+        let tried = u64::try_from(times.len()).expect("few");
+        assert_eq!((view.answers, view.failures), (0, tried));
     }
 }
 
