@@ -42,7 +42,8 @@ impl Kind {
     }
 
     /// How long its answer may take.
-    pub(crate) fn ask_limit(self) -> Duration {
+    #[must_use]
+    pub fn ask_limit(self) -> Duration {
         match self {
             Self::Dns | Self::Dnsaddr | Self::Http | Self::K3s => ASK_LIMIT,
             Self::Static | Self::Grpc | Self::Book | Self::Own => ATTEMPT_LIMIT,

@@ -15,6 +15,7 @@ pub mod log;
 mod node;
 mod ring_memory;
 mod security;
+mod sources;
 pub mod version;
 
 pub use self::node::{BuildError, Node, PartEnded, Reload};

@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use unring_cycle_detector::RingKind;
 
+use super::first_peer::SourceMetrics;
 use crate::node::Parts;
 
 /// OpenMetrics 1.0, which Prometheus reads.
@@ -29,6 +30,7 @@ struct Snapshot {
     counters: Vec<(&'static str, &'static str, u64)>,
     gauges: Vec<(&'static str, &'static str, f64)>,
     cpu_seconds: f64,
+    sources: SourceMetrics,
 }
 
 impl Snapshot {
@@ -248,6 +250,7 @@ impl Snapshot {
                 ),
             ],
             cpu_seconds: parts.meter.cpu_seconds(),
+            sources: SourceMetrics::of(parts),
         };
         snapshot.counters.extend(security);
         snapshot
@@ -260,7 +263,7 @@ fn bytes(size: u64) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn gauge(count: usize) -> f64 {
+pub(super) fn gauge(count: usize) -> f64 {
     count as f64
 }
 
@@ -282,6 +285,6 @@ impl Collector for Snapshot {
             let gauge = ConstGauge::new(*value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
-        Ok(())
+        self.sources.encode(&mut encoder)
     }
 }

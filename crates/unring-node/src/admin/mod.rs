@@ -2,6 +2,7 @@
 
 mod bounded;
 mod database;
+mod first_peer;
 mod metrics;
 mod security;
 mod status;
@@ -82,6 +83,9 @@ fn not_ready(parts: &Parts) -> Option<String> {
     let untried = parts.exchange.read(|engine, now| {
         engine.upstreams(now).into_iter().find(|upstream| upstream.last.is_none())
     });
+    if !parts.sources.all_tried() {
+        return Some("a source of first peers has not been tried yet".to_owned());
+    }
     untried.map(|upstream| format!("{} has not been tried yet", upstream.address))
 }
 

@@ -10,6 +10,7 @@ use unring_exchange::{Engine, LastResult, Link, Now, PeerView, Signatures, Upstr
 use unring_peer::PeerId;
 
 use super::database::DatabaseStatus;
+use super::first_peer::FirstPeer;
 use super::security::MembershipStatus;
 use crate::node::Parts;
 use crate::version;
@@ -30,6 +31,7 @@ pub(crate) struct Status {
     rings: Vec<RingStatus>,
     exchange: ExchangeStatus,
     libp2p: Libp2p,
+    first_peer: FirstPeer,
     database: DatabaseStatus,
     budget: Budget,
     log: LogStatus,
@@ -189,6 +191,7 @@ impl Status {
         };
         let disk = parts.exchange.disk();
         let throttled = parts.throttled.load(Ordering::Relaxed);
+        let first_peer = FirstPeer::of(parts);
         parts.exchange.read(|engine, now| Self {
             name: parts.config.name.clone(),
             peer_id: parts.me.to_base58(),
@@ -219,6 +222,7 @@ impl Status {
                 connected_peers: connected.iter().map(|peer| peer.to_base58()).collect(),
                 first_connected_s: parts.first_connected.get().map(Duration::as_secs_f64),
             },
+            first_peer,
             database: DatabaseStatus::new(engine, now, disk.clone()),
             budget,
             log: LogStatus { lines: parts.log.written(), suppressed: parts.log.suppressed() },

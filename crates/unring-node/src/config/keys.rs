@@ -85,6 +85,11 @@ pub const KEYS: &[Key] = &[
         "/ip4|ip6/ADDRESS/tcp/PORT, at most 16",
         "Where others reach libp2p [default: the listen address, or the default route's]",
     ),
+    list(
+        "bootstrap.peers",
+        "/ip4|ip6/ADDRESS/tcp/PORT with or without /p2p/ID, at most 32",
+        "libp2p addresses of peers to begin with",
+    ),
     key(
         "limits.cpu_budget_percent",
         "0.5 to 100, in percent of one core",

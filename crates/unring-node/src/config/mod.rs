@@ -1,5 +1,6 @@
 //! The configuration: file, environment, command line, and the typed values that they add up to.
 
+mod bootstrap;
 mod defaults;
 mod error;
 mod keys;
@@ -14,6 +15,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use unring_bootstrap::Candidate;
 use unring_peer::{GrpcUrl, JoinToken, PeerAddress, PeerLists};
 use unring_rate_governor::CpuBudget;
 
@@ -40,6 +42,8 @@ pub struct Config {
     pub listen: Listen,
     /// Where others reach it.
     pub advertise: Advertise,
+    /// Where its first peer comes from, beside `upstreams`.
+    pub bootstrap: Bootstrap,
     /// What it may use.
     pub limits: Limits,
     /// How long things take.
@@ -70,6 +74,13 @@ pub struct Advertise {
     pub grpc: Option<GrpcUrl>,
     /// libp2p.
     pub libp2p: Vec<PeerAddress>,
+}
+
+/// Where a node's first peer comes from, beside `upstreams`.
+#[derive(Clone, Debug, Default)]
+pub struct Bootstrap {
+    /// libp2p addresses, with or without the peer's id.
+    pub peers: Vec<Candidate>,
 }
 
 /// What a node may use.

@@ -14,7 +14,8 @@ use unring_rate_governor::CpuBudget;
 use super::keys::KEYS;
 use super::settings::{Setting, Settings};
 use super::{
-    Advertise, Config, ConfigError, Limits, Listen, Log, LogFormat, Security, Timing, defaults,
+    Advertise, Config, ConfigError, Limits, Listen, Log, LogFormat, Security, Timing, bootstrap,
+    defaults,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -58,6 +59,7 @@ impl Config {
                     )?
                     .unwrap_or_default(),
             },
+            bootstrap: bootstrap::read(s)?,
             limits: limits(s)?,
             timing: Timing {
                 record_ttl: s
@@ -153,7 +155,7 @@ fn security(s: &Settings) -> Result<Security, ConfigError> {
 }
 
 impl Settings {
-    fn parse<T>(
+    pub(super) fn parse<T>(
         &self,
         key: &'static str,
         parse: impl Fn(&Value) -> Option<T>,
@@ -162,7 +164,7 @@ impl Settings {
         parse(&setting.value).map(Some).ok_or_else(|| bad_value(key, setting, &setting.value))
     }
 
-    fn parse_list<T>(
+    pub(super) fn parse_list<T>(
         &self,
         key: &'static str,
         most: usize,

@@ -8,12 +8,12 @@ use std::sync::{Arc, OnceLock};
 use rand::Rng as _;
 use tokio::runtime::{Builder, Runtime};
 use unring_exchange::{Config as EngineConfig, Engine, Origin, Signatures};
-use unring_peer::{Identity, Membership};
+use unring_peer::{Identity, Membership, PeerAddress};
 use unring_peer_addr::{AcceptCounters, Pressure, TlsIdentity, UrlConnector};
 use unring_rate_governor::{
     Config as GovernorConfig, CpuMeter, DEFAULT_MAX_CALLERS, Governor, Rate,
 };
-use unring_routing_kad::{DialConfig, EventReceiver, Limits, Network};
+use unring_routing_kad::{DialConfig, EventReceiver, Handle, Limits, Network};
 
 use super::control::Level;
 use super::memory::Memory;
@@ -24,6 +24,7 @@ use crate::exchange::{Clock, Exchange, UpstreamClients};
 use crate::keeper::Writer;
 use crate::log::{LogCounters, NODE};
 use crate::security::Admittance;
+use crate::sources::Sources;
 use crate::{identity, version};
 
 /// What was bound and waits to be run.
@@ -93,6 +94,7 @@ impl Node {
             let timeout = config.timing.request_timeout;
             (Exchange::new(engine, clock, keeper, clients, timeout), writer)
         });
+        let sources = first_peers(clock, &config, &identity, &advertised, &network_handle);
         let parts = Parts {
             me: identity.peer_id(),
             grpc: grpc_address,
@@ -100,6 +102,7 @@ impl Node {
             advertised,
             exchange,
             network: network_handle,
+            sources,
             governor: Arc::new(Governor::new(governor_config(&config)?)),
             meter,
             throttled: Arc::new(AtomicU64::new(0)),
@@ -153,6 +156,22 @@ fn engine(
     engine_config.book_capacity = config.limits.book_capacity;
     engine_config.slots_per_upstream = config.limits.slots_per_upstream;
     Engine::new(clock.now(), engine_config, origin, Signatures)
+}
+
+/// The sources that the configuration names.
+fn first_peers(
+    clock: Clock,
+    config: &Config,
+    identity: &Identity,
+    advertised: &Advertised,
+    network: &Handle,
+) -> Sources {
+    let listening = network.listen_addresses().into_iter();
+    let listening = listening.filter_map(|address| PeerAddress::from_multiaddr(address).ok());
+    let own = listening.chain(advertised.libp2p.iter().cloned()).collect();
+    let sources = Sources::new(identity.peer_id(), own, rand::rng().random());
+    sources.add_configured(clock.now().mono, &config.bootstrap);
+    sources
 }
 
 fn network_config(config: &Config) -> unring_routing_kad::Config {

@@ -20,10 +20,19 @@ pub(super) async fn follow_book(parts: &Parts) {
                 let hearsay = !corroborated.contains(&record.peer_id);
                 WantedPeer { peer: record.peer_id, addresses: addresses.collect(), hearsay }
             });
-            peers.filter(|wanted| !wanted.addresses.is_empty()).collect()
+            peers.filter(|wanted| !wanted.addresses.is_empty()).collect::<Vec<_>>()
         });
-        parts.network.set_peers(wanted);
-        parts.exchange.book_changed().await;
+        // The operator's own word for where peers are.
+        let found = parts.sources.peers().into_iter().map(|(peer, addresses)| WantedPeer {
+            peer,
+            addresses: addresses.iter().map(|address| address.as_multiaddr().clone()).collect(),
+            hearsay: false,
+        });
+        parts.network.set_peers(wanted.into_iter().chain(found).collect());
+        tokio::select! {
+            () = parts.exchange.book_changed() => {}
+            () = parts.sources.peers_changed() => {}
+        }
     }
 }
 

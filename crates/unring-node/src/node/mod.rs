@@ -31,6 +31,7 @@ use crate::config::Config;
 use crate::exchange::{CallerKey, Exchange};
 use crate::log::LogCounters;
 use crate::security::Admittance;
+use crate::sources::Sources;
 
 /// A node whose addresses are bound and whose parts are ready; [`Node::run`] starts it.
 #[derive(Debug)]
@@ -62,6 +63,7 @@ pub(crate) struct Parts {
     pub(crate) advertised: Advertised,
     pub(crate) exchange: Exchange,
     pub(crate) network: unring_routing_kad::Handle,
+    pub(crate) sources: Sources,
     pub(crate) governor: Arc<Governor<CallerKey>>,
     pub(crate) meter: Arc<CpuMeter>,
     pub(crate) security: Admittance,

@@ -17,7 +17,7 @@ use super::{Node, Parts, control, libp2p};
 use crate::errors::chain;
 use crate::exchange::NodeHandler;
 use crate::log::NODE;
-use crate::{admin, security};
+use crate::{admin, security, sources};
 
 /// Time for tasks to end once they were told to, beyond the drain deadline: libp2p gives its connections a second.
 const SHUTDOWN: Duration = Duration::from_secs(3);
@@ -138,7 +138,7 @@ impl Background {
         events: unring_routing_kad::EventReceiver,
     ) -> Self {
         let mut tasks = JoinSet::new();
-        let [timer, control, book, connections] = [(); 4].map(|()| Arc::clone(parts));
+        let [timer, control, book, connections, sources] = [(); 5].map(|()| Arc::clone(parts));
         tasks.spawn(async move {
             timer.exchange.clone().run_timer().await;
             "timer"
@@ -154,6 +154,11 @@ impl Background {
         tasks.spawn(async move {
             libp2p::follow_connections(&connections).await;
             "list of connected peers"
+        });
+        tasks.spawn(async move {
+            sources::run(&sources).await;
+            // The network has ended, which is told by the network.
+            std::future::pending().await
         });
         tasks.spawn(async move {
             network.run().await;

@@ -10,6 +10,7 @@ pub(crate) const DOCUMENTS: &[&str] = &[
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/dev-cluster.md",
+    "docs/first-peer.md",
     "docs/governor.md",
     "docs/grpc.md",
     "docs/metrics.md",
