@@ -19,11 +19,16 @@ pub trait Peers {
     /// are [`Standing::Unknown`] cost no less than the others.
     fn admit(&self, caller: &Caller<'_>) -> Admission;
 
-    /// At most `at_most` addresses from the local book. K3s leaves its own out, and so should this.
+    /// At most `at_most` addresses from the local book, for this caller, who is let in and asks for them. K3s gives its own
+    /// only where it knows of no other.
     ///
     /// # Errors
     /// When the book cannot be asked yet, or cannot be read.
-    fn addresses(&self, at_most: usize) -> Result<Vec<K3sAddress>, Unavailable>;
+    fn addresses(
+        &self,
+        caller: &Caller<'_>,
+        at_most: usize,
+    ) -> Result<Vec<K3sAddress>, Unavailable>;
 }
 
 impl<P: Peers + ?Sized> Peers for std::sync::Arc<P> {
@@ -31,8 +36,12 @@ impl<P: Peers + ?Sized> Peers for std::sync::Arc<P> {
         (**self).admit(caller)
     }
 
-    fn addresses(&self, at_most: usize) -> Result<Vec<K3sAddress>, Unavailable> {
-        (**self).addresses(at_most)
+    fn addresses(
+        &self,
+        caller: &Caller<'_>,
+        at_most: usize,
+    ) -> Result<Vec<K3sAddress>, Unavailable> {
+        (**self).addresses(caller, at_most)
     }
 }
 
@@ -106,7 +115,7 @@ pub fn respond(
         let (verb, path) = (request.method.to_ascii_lowercase(), request.path.to_owned());
         return Reply::Forbidden { user: user.clone(), verb, path };
     }
-    let mut addresses = match peers.addresses(limits::MAX_SERVED_ADDRESSES) {
+    let mut addresses = match peers.addresses(caller, limits::MAX_SERVED_ADDRESSES) {
         Ok(addresses) => addresses,
         Err(Unavailable::Starting) => return Reply::Starting,
         Err(Unavailable::Failed(why)) => return Reply::Failed(why),

@@ -93,7 +93,7 @@ impl Peers for Book {
         }
     }
 
-    fn addresses(&self, _: usize) -> Result<Vec<K3sAddress>, Unavailable> {
+    fn addresses(&self, _: &Caller<'_>, _: usize) -> Result<Vec<K3sAddress>, Unavailable> {
         self.addresses.clone()
     }
 }

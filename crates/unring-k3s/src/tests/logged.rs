@@ -79,7 +79,7 @@ impl Peers for Starting {
     fn admit(&self, _: &Caller<'_>) -> Admission {
         Admission::Granted
     }
-    fn addresses(&self, _: usize) -> Result<Vec<K3sAddress>, Unavailable> {
+    fn addresses(&self, _: &Caller<'_>, _: usize) -> Result<Vec<K3sAddress>, Unavailable> {
         match self.0.fetch_add(1, Ordering::Relaxed) {
             0 => Err(Unavailable::Starting),
             _ => Ok(vec![A.parse().unwrap()]),
@@ -120,7 +120,7 @@ impl Peers for Counting {
             _ => Admission::Granted,
         }
     }
-    fn addresses(&self, _: usize) -> Result<Vec<K3sAddress>, Unavailable> {
+    fn addresses(&self, _: &Caller<'_>, _: usize) -> Result<Vec<K3sAddress>, Unavailable> {
         self.0[1].fetch_add(1, Ordering::Relaxed);
         Ok(Vec::new())
     }
