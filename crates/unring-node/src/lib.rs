@@ -10,6 +10,7 @@ pub mod errors;
 mod exchange;
 mod files;
 pub mod identity;
+mod k3s;
 mod keeper;
 pub mod log;
 mod node;
@@ -18,6 +19,7 @@ mod security;
 mod sources;
 pub mod version;
 
+pub use self::k3s::K3sFileError;
 pub use self::node::{BuildError, Node, PartEnded, Reload};
 pub use self::security::SecretsError;
 

@@ -36,6 +36,7 @@ struct Snapshot {
 impl Snapshot {
     fn of(parts: &Parts) -> Self {
         let accepted = parts.accepted.counts();
+        let k3s = parts.k3s.counters.counts();
         let disk = parts.exchange.disk();
         let unsaved =
             parts.exchange.read(|engine, _| engine.book_changes_pending(disk.saved_version));
@@ -174,6 +175,26 @@ impl Snapshot {
                     "grpc_reads_paused",
                     "Times that a connection was read more slowly to hold the CPU budget",
                     accepted.paused_reads,
+                ),
+                (
+                    "k3s_requests_served",
+                    "Requests of K3s's clients for peer addresses that were let in",
+                    k3s.served,
+                ),
+                (
+                    "k3s_requests_unauthorized",
+                    "Requests at K3s's path without a certificate or token that counts",
+                    k3s.unauthorized,
+                ),
+                (
+                    "k3s_requests_throttled",
+                    "Requests at K3s's path put off by the governor",
+                    k3s.throttled,
+                ),
+                (
+                    "k3s_connections_refused",
+                    "Connections to K3s's path closed before their handshake to hold the CPU budget",
+                    k3s.refused_connections,
                 ),
                 (
                     "log_lines_suppressed",

@@ -3,6 +3,7 @@
 mod bounded;
 mod database;
 mod first_peer;
+mod k3s;
 mod metrics;
 mod security;
 mod status;
@@ -76,7 +77,7 @@ async fn readyz(State(parts): State<Arc<Parts>>) -> Response {
 }
 
 /// Why the node is not ready. An upstream that cannot be reached is no reason: the node serves what it knows.
-fn not_ready(parts: &Parts) -> Option<String> {
+pub(crate) fn not_ready(parts: &Parts) -> Option<String> {
     if parts.draining.load(Ordering::Relaxed) {
         return Some("stopping".to_owned());
     }

@@ -11,6 +11,7 @@ use unring_peer::PeerId;
 
 use super::database::DatabaseStatus;
 use super::first_peer::FirstPeer;
+use super::k3s::K3sStatus;
 use super::security::MembershipStatus;
 use crate::node::Parts;
 use crate::version;
@@ -32,6 +33,7 @@ pub(crate) struct Status {
     exchange: ExchangeStatus,
     libp2p: Libp2p,
     first_peer: FirstPeer,
+    k3s: K3sStatus,
     database: DatabaseStatus,
     budget: Budget,
     log: LogStatus,
@@ -189,6 +191,7 @@ impl Status {
             level: parts.level.name(),
             floor_wins: parts.level.floor_wins(),
         };
+        let k3s = K3sStatus::of(parts);
         let disk = parts.exchange.disk();
         let throttled = parts.throttled.load(Ordering::Relaxed);
         let first_peer = FirstPeer::of(parts);
@@ -223,6 +226,7 @@ impl Status {
                 first_connected_s: parts.first_connected.get().map(Duration::as_secs_f64),
             },
             first_peer,
+            k3s,
             database: DatabaseStatus::new(engine, now, disk.clone()),
             budget,
             log: LogStatus { lines: parts.log.written(), suppressed: parts.log.suppressed() },

@@ -68,6 +68,14 @@ pub enum ConfigError {
     /// The join token is given twice.
     #[error("both {TOKEN_VARIABLE} and security.token_file are set: keep one of them")]
     TwoTokens,
+    /// A key that means nothing without another one.
+    #[error("{key} is set and needs {needs}")]
+    Incomplete {
+        /// The key that is set.
+        key: &'static str,
+        /// What is missing.
+        needs: &'static str,
+    },
     /// The name of this host is not known.
     #[error("this host has no usable name: set name")]
     NoName,

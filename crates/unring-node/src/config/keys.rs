@@ -120,6 +120,20 @@ pub const KEYS: &[Key] = &[
         "Time that open requests get when the process is stopped [default: 5s]",
     ),
     key(
+        "k3s.listen",
+        "ADDRESS:PORT",
+        "Where /v1-k3s/p2p, /v1-rke2/p2p and /cacerts are served, over TLS",
+    ),
+    key("k3s.certificate", "a PEM file", "Certificate of that listener"),
+    key("k3s.key", "a PEM file", "Private key of that certificate"),
+    key("k3s.ca", "a PEM file", "CA of the cluster's servers, served at /cacerts"),
+    key("k3s.client_ca", "a PEM file", "CA whose client certificates are let in"),
+    key(
+        "k3s.token_file",
+        "a file with a join token on each line, at most 8",
+        "Tokens with which one is let in",
+    ),
+    key(
         "log.format",
         "auto, human or json",
         "How log lines look; auto is human on a terminal [default: auto]",

@@ -3,6 +3,7 @@
 mod bootstrap;
 mod defaults;
 mod error;
+mod k3s;
 mod keys;
 mod read;
 mod settings;
@@ -21,6 +22,7 @@ use unring_rate_governor::CpuBudget;
 
 pub use self::error::ConfigError;
 pub(crate) use self::error::TOKEN_VARIABLE;
+pub use self::k3s::K3s;
 pub use self::keys::{KEYS, Key};
 pub use self::settings::Settings;
 pub use self::source::Source;
@@ -48,6 +50,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long things take.
     pub timing: Timing,
+    /// What it has to do with K3s and RKE2.
+    pub k3s: K3s,
     /// What it writes.
     pub log: Log,
     /// Who belongs to its cluster.

@@ -14,8 +14,8 @@ use unring_rate_governor::CpuBudget;
 use super::keys::KEYS;
 use super::settings::{Setting, Settings};
 use super::{
-    Advertise, Config, ConfigError, Limits, Listen, Log, LogFormat, Security, Timing, bootstrap,
-    defaults,
+    Advertise, Config, ConfigError, K3s, Limits, Listen, Log, LogFormat, Security, Timing,
+    bootstrap, defaults,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -72,6 +72,7 @@ impl Config {
                     .parse("timing.drain_deadline", duration(Duration::ZERO..=300 * SECOND))?
                     .unwrap_or(defaults::DRAIN_DEADLINE),
             },
+            k3s: K3s::read(s)?,
             log: Log {
                 format: s.parse("log.format", log_format)?.unwrap_or(LogFormat::Auto),
                 level: s
@@ -196,7 +197,7 @@ fn text(value: &Value) -> Option<&str> {
     value.as_str()
 }
 
-fn from_str<T: FromStr>(value: &Value) -> Option<T> {
+pub(super) fn from_str<T: FromStr>(value: &Value) -> Option<T> {
     text(value)?.parse().ok()
 }
 
@@ -214,7 +215,7 @@ fn name(value: &Value) -> Option<String> {
     label(value).filter(|name| !name.trim().is_empty())
 }
 
-fn path(value: &Value) -> Option<PathBuf> {
+pub(super) fn path(value: &Value) -> Option<PathBuf> {
     text(value).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 

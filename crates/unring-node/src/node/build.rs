@@ -21,6 +21,7 @@ use super::{BuildError, Node, P2pRuntime, Parts};
 use crate::addresses::{Advertised, default_route, multiaddr};
 use crate::config::Config;
 use crate::exchange::{Clock, Exchange, UpstreamClients};
+use crate::k3s::{K3s, ServerFiles};
 use crate::keeper::Writer;
 use crate::log::{LogCounters, NODE};
 use crate::security::Admittance;
@@ -32,6 +33,7 @@ pub(super) struct Bound {
     pub(super) tls: TlsIdentity,
     pub(super) grpc: TcpListener,
     pub(super) admin: TcpListener,
+    pub(super) k3s: Option<(TcpListener, ServerFiles)>,
     pub(super) network: Network,
     pub(super) network_events: EventReceiver,
     pub(super) writer: Writer,
@@ -61,6 +63,10 @@ impl Node {
         // Before the disk is read, so that the time since the start counts that, too.
         let clock = Clock::start();
         crate::files::make_room(&config.limits);
+        let k3s = match config.k3s.listen {
+            Some(listen) => Some((listen, ServerFiles::read(&config.k3s)?)),
+            None => None,
+        };
         let identity = identity::load_or_create(&config.data_dir)?;
         let security = Admittance::load(&config.security, identity.peer_id())?;
         let memory = Memory::open(&config.data_dir)?;
@@ -68,6 +74,11 @@ impl Node {
         let admin = listen("metrics and health", config.listen.admin, "listen.admin")?;
         let (grpc_address, admin_address) =
             (local(&grpc, config.listen.grpc), local(&admin, config.listen.admin));
+
+        let k3s = match k3s {
+            Some((at, files)) => Some((listen("K3s's path", at, "k3s.listen")?, files)),
+            None => None,
+        };
 
         let meter = Arc::new(CpuMeter::new());
         let runtime = p2p_runtime(&meter).map_err(BuildError::Runtime)?;
@@ -114,9 +125,10 @@ impl Node {
             draining: AtomicBool::new(false),
             first_connected: OnceLock::new(),
             p2p: runtime.handle().clone(),
+            k3s: K3s::new(k3s.as_ref().and_then(|(listener, _)| listener.local_addr().ok())),
             config,
         };
-        let bound = Bound { tls, grpc, admin, network, network_events, writer };
+        let bound = Bound { tls, grpc, admin, k3s, network, network_events, writer };
         Ok(Self { parts: Arc::new(parts), bound, runtime: P2pRuntime(Some(runtime)) })
     }
 }

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::database::DatabaseError;
 use crate::identity::IdentityError;
+use crate::k3s::K3sFileError;
 use crate::security::SecretsError;
 
 /// Why a node does not start. Each says what to do.
@@ -39,6 +40,9 @@ pub enum BuildError {
     /// TLS does not start.
     #[error("cannot set up TLS")]
     Tls(#[source] unring_peer_addr::TlsError),
+    /// What K3s keeps in files cannot be used.
+    #[error(transparent)]
+    K3s(#[from] K3sFileError),
     /// A limit is out of range.
     #[error("limits.requests_per_second cannot be used")]
     Rate(#[source] unring_rate_governor::InvalidRate),

@@ -29,6 +29,7 @@ use self::build::Bound;
 use crate::addresses::Advertised;
 use crate::config::Config;
 use crate::exchange::{CallerKey, Exchange};
+use crate::k3s::K3s;
 use crate::log::LogCounters;
 use crate::security::Admittance;
 use crate::sources::Sources;
@@ -77,6 +78,7 @@ pub(crate) struct Parts {
     pub(crate) first_connected: OnceLock<Duration>,
     /// Runs on the P2P runtime: whether it still answers.
     pub(crate) p2p: tokio::runtime::Handle,
+    pub(crate) k3s: K3s,
 }
 
 impl Node {
@@ -90,6 +92,12 @@ impl Node {
     #[must_use]
     pub fn grpc_address(&self) -> SocketAddr {
         self.parts.grpc
+    }
+
+    /// Where `/v1-k3s/p2p` is served, if it is.
+    #[must_use]
+    pub fn k3s_address(&self) -> Option<SocketAddr> {
+        self.parts.k3s.listen
     }
 
     /// Where metrics and health are served.

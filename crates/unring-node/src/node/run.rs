@@ -16,6 +16,7 @@ use super::build::Bound;
 use super::{Node, Parts, control, libp2p};
 use crate::errors::chain;
 use crate::exchange::NodeHandler;
+use crate::k3s::{self, ServerFiles};
 use crate::log::NODE;
 use crate::{admin, security, sources};
 
@@ -39,7 +40,7 @@ impl Node {
     /// When a part of the node ended by itself; the rest is drained then, too.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), PartEnded> {
         let Self { parts, bound, runtime } = self;
-        let Bound { tls, grpc, admin, network, network_events, writer } = bound;
+        let Bound { tls, grpc, admin, k3s, network, network_events, writer } = bound;
         announce(&parts);
         if let Err(error) = parts.exchange.start_keeper(writer, &parts.p2p) {
             tracing::error!(target: NODE, error = chain(&error), "the system gives no thread for the disk");
@@ -52,7 +53,7 @@ impl Node {
         let (drained, mut drain) = oneshot::channel();
         let p2p = parts.p2p.spawn(run_p2p(
             Arc::clone(&parts),
-            P2p { tls, grpc, network, network_events },
+            P2p { tls, grpc, k3s, network, network_events },
             stopping.clone(),
             drained,
         ));
@@ -91,6 +92,7 @@ pub struct PartEnded(&'static str);
 struct P2p {
     tls: TlsIdentity,
     grpc: std::net::TcpListener,
+    k3s: Option<(std::net::TcpListener, ServerFiles)>,
     network: unring_routing_kad::Network,
     network_events: unring_routing_kad::EventReceiver,
 }
@@ -102,8 +104,11 @@ async fn run_p2p(
     stopping: CancellationToken,
     drained: oneshot::Sender<Option<&'static str>>,
 ) {
-    let P2p { tls, grpc, network, network_events } = p2p;
+    let P2p { tls, grpc, k3s, network, network_events } = p2p;
     let mut background = Background::start(&parts, network, network_events);
+    if let Some((listener, files)) = k3s {
+        background.tasks.spawn(serve_k3s(Arc::clone(&parts), listener, files));
+    }
     let mut served = std::pin::pin!(serve_grpc(&parts, &tls, grpc, stopping.clone()));
     let (ended, told_to) = tokio::select! {
         result = &mut served => {
@@ -200,6 +205,15 @@ impl Background {
 /// The part that has connections to close.
 const NETWORK: &str = "libp2p network";
 
+async fn serve_k3s(
+    parts: Arc<Parts>,
+    listener: std::net::TcpListener,
+    files: ServerFiles,
+) -> &'static str {
+    k3s::serve(parts, listener, files).await;
+    "K3s listener"
+}
+
 async fn serve_grpc(
     parts: &Arc<Parts>,
     tls: &TlsIdentity,
@@ -247,6 +261,7 @@ fn announce(parts: &Parts) {
         version = crate::version::VERSION,
         grpc = %parts.grpc,
         admin = %parts.admin,
+        k3s = parts.k3s.listen.map(tracing::field::display),
         advertised_grpc = parts.advertised.grpc.as_ref().map(tracing::field::display),
         advertised_libp2p = libp2p.join(", "),
         upstreams = parts.config.upstreams.len(),

@@ -21,6 +21,7 @@ const DEV_CLUSTER: Runs = Test("a_good_run_passes_and_prints_nothing_but_its_rep
 const REFLECTION: Runs = Test("health_and_reflection_answer");
 const RINGS: Runs = Test("a_plain_client_gets_rings_and_decoded_records");
 const TOPOLOGY: Runs = Test("the_topology_is_served_in_every_documented_format");
+const K3S: Runs = Test("a_lone_node_gives_its_own_address_to_those_with_a_token");
 const HEALTH: Runs = Test("a_node_that_joins_nobody_is_alive_and_ready");
 
 /// Each command line, and who runs it. Programs of the operating system are not listed.
@@ -101,13 +102,21 @@ const COMMANDS: &[(&str, Runs)] = &[
         Test("a_person_shows_the_token_itself_and_a_probe_of_health_nothing"),
     ),
     (
+        "kubectl get --raw /v1-k3s/p2p --server https://10.0.0.1:5874 --certificate-authority ca.crt --token ID.SECRET",
+        K3S,
+    ),
+    (
+        "curl --cacert ca.crt -H 'Accept: application/json' -u node:PASSWORD https://10.0.0.1:5874/v1-k3s/p2p",
+        K3S,
+    ),
+    (
         "grpcurl -plaintext 127.0.0.1:5871 unring.peeraddr.v1.PeerAddrService/GetTopology",
         Test("nobody_is_anonymous_but_on_loopback"),
     ),
 ];
 
 /// Programs whose lines are listed above.
-const OURS: [&str; 4] = ["cargo", "unring", "curl", "grpcurl"];
+const OURS: [&str; 5] = ["cargo", "unring", "curl", "grpcurl", "kubectl"];
 
 /// Programs of the operating system.
 const SYSTEM: [&str; 3] = ["sudo", "journalctl", "openssl"];

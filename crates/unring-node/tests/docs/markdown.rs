@@ -13,6 +13,7 @@ pub(crate) const DOCUMENTS: &[&str] = &[
     "docs/first-peer.md",
     "docs/governor.md",
     "docs/grpc.md",
+    "docs/k3s.md",
     "docs/metrics.md",
     "docs/performance.md",
     "docs/ring-warning.md",

@@ -9,6 +9,7 @@ mod bad_upstreams;
 mod commands;
 mod database;
 mod disk;
+mod k3s;
 mod raw_grpc;
 mod start_failures;
 mod support;
