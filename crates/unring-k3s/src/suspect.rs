@@ -88,6 +88,8 @@ pub struct TooManyServers;
 pub enum Ended {
     /// With an answer, whatever it was, from this address.
     Answered(IpAddr),
+    /// It got there, and no answer came, or one of which it is not known from where.
+    Failed,
     /// It never got there: no connection.
     NotSent,
     /// We did not wait longer, and the server may still be at it.
