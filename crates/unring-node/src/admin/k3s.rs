@@ -1,6 +1,7 @@
 //! What the status page says of K3s's path.
 
 use serde::Serialize;
+use unring_k3s::suspect::Suspicion;
 
 use crate::node::Parts;
 
@@ -11,6 +12,17 @@ pub(super) struct K3sStatus {
     unauthorized: u64,
     throttled: u64,
     refused_connections: u64,
+    suspected_rings: Vec<SuspectedRing>,
+}
+
+#[derive(Debug, Serialize)]
+struct SuspectedRing {
+    server: String,
+    client: String,
+    direct: bool,
+    hits: u64,
+    others: u64,
+    bits: f64,
 }
 
 impl K3sStatus {
@@ -22,6 +34,18 @@ impl K3sStatus {
             unauthorized: counts.unauthorized,
             throttled: counts.throttled,
             refused_connections: counts.refused_connections,
+            suspected_rings: parts.k3s.rings.suspicions().iter().map(suspected).collect(),
         }
+    }
+}
+
+fn suspected(ring: &Suspicion) -> SuspectedRing {
+    SuspectedRing {
+        server: ring.server.to_string(),
+        client: ring.client.to_string(),
+        direct: ring.direct,
+        hits: ring.hits,
+        others: ring.others,
+        bits: ring.bits,
     }
 }

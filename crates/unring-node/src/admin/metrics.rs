@@ -240,6 +240,11 @@ impl Snapshot {
                     gauge(shared),
                 ),
                 (
+                    "k3s_rings_suspected",
+                    "Rings through K3s's servers that this node is suspected to be on",
+                    gauge(parts.k3s.rings.suspicions().len()),
+                ),
+                (
                     "cpu_budget_ratio",
                     "CPU that P2P work may use, as a share of one core",
                     parts.level.configured().share(),

@@ -126,13 +126,25 @@ pub const KEYS: &[Key] = &[
     ),
     key("k3s.certificate", "a PEM file", "Certificate of that listener"),
     key("k3s.key", "a PEM file", "Private key of that certificate"),
-    key("k3s.ca", "a PEM file", "CA of the cluster's servers, served at /cacerts"),
+    key(
+        "k3s.ca",
+        "a PEM file",
+        "CA of the cluster's servers: served at /cacerts, and believed of k3s.servers",
+    ),
     key("k3s.client_ca", "a PEM file", "CA whose client certificates are let in"),
     key(
         "k3s.token_file",
         "a file with a join token on each line, at most 8",
-        "Tokens with which one is let in",
+        "Tokens with which one is let in; the first is what k3s.servers are told",
     ),
+    list(
+        "k3s.servers",
+        "https://HOST:PORT, at most 32",
+        "K3s or RKE2 servers that are asked for first peers",
+    ),
+    key("k3s.distribution", "k3s or rke2", "Which of both these servers are [default: k3s]"),
+    key("k3s.client_certificate", "a PEM file", "Certificate of this node for these servers"),
+    key("k3s.client_key", "a PEM file", "Private key of that certificate"),
     key(
         "log.format",
         "auto, human or json",

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use unring_k3s::{
-    Access, CaBundle, InvalidCa, InvalidToken, JoinToken, KeyPair, ServerTls, TlsError,
-    TooManyTokens,
+    Access, CaBundle, ClientConfig, InvalidCa, InvalidToken, JoinToken, KeyPair, ServerTls,
+    ServerUrl, TlsError, TooManyTokens, Trust,
 };
 use zeroize::Zeroizing;
 
@@ -68,6 +68,14 @@ pub enum K3sFileError {
         /// Why.
         source: InvalidCa,
     },
+    /// Nothing by which a server could be known.
+    #[error("the first token of {} has no CA hash by which to know {server}: use the full token, or set k3s.ca", file.display())]
+    NoHash {
+        /// Where the token is.
+        file: PathBuf,
+        /// The first of the servers.
+        server: ServerUrl,
+    },
     /// Certificate, key or the CA of clients cannot be used.
     #[error("{} cannot be used: check {keys}", file.display())]
     Tls {
@@ -114,8 +122,40 @@ impl ServerFiles {
     }
 }
 
+/// What is needed to ask each of the configured servers.
+pub(crate) fn clients(config: &Config) -> Result<Vec<ClientConfig>, K3sFileError> {
+    let (Some(first), Some(file)) = (config.servers.first(), &config.token_file) else {
+        return Ok(Vec::new());
+    };
+    let Some(token) = tokens(file)?.into_iter().next() else {
+        return Err(K3sFileError::NoToken(file.clone()));
+    };
+    let trust = match ca("k3s.ca", config.ca.as_deref())? {
+        Some(ca) => Trust::Bundle(ca),
+        None if token.ca.is_some() => Trust::Token,
+        None => {
+            return Err(K3sFileError::NoHash { file: file.clone(), server: first.clone() });
+        }
+    };
+    let own = match (&config.client_certificate, &config.client_key) {
+        (Some(certificate), Some(key)) => {
+            let pair = (("k3s.client_certificate", &**certificate), ("k3s.client_key", &**key));
+            Some(key_pair(pair.0, pair.1)?)
+        }
+        _ => None,
+    };
+    let client = |server: &ServerUrl| ClientConfig {
+        server: server.clone(),
+        distribution: config.distribution,
+        token: token.clone(),
+        key_pair: own.clone(),
+        trust: trust.clone(),
+    };
+    Ok(config.servers.iter().map(client).collect())
+}
+
 /// The tokens of a file, at least one. Empty lines are left out.
-pub(super) fn tokens(file: &Path) -> Result<Vec<JoinToken>, K3sFileError> {
+fn tokens(file: &Path) -> Result<Vec<JoinToken>, K3sFileError> {
     let text = read("k3s.token_file", file)?;
     let mut tokens = Vec::new();
     for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
@@ -133,14 +173,14 @@ pub(super) fn tokens(file: &Path) -> Result<Vec<JoinToken>, K3sFileError> {
     }
 }
 
-pub(super) fn ca(key: &'static str, file: Option<&Path>) -> Result<Option<CaBundle>, K3sFileError> {
+fn ca(key: &'static str, file: Option<&Path>) -> Result<Option<CaBundle>, K3sFileError> {
     let Some(file) = file else { return Ok(None) };
     let pem = read(key, file)?;
     let ca = CaBundle::from_pem(&pem);
     ca.map(Some).map_err(|source| K3sFileError::Ca { key, file: file.to_owned(), source })
 }
 
-pub(super) fn key_pair(
+fn key_pair(
     (certificate_key, certificate): (&'static str, &Path),
     (key_key, key): (&'static str, &Path),
 ) -> Result<KeyPair, K3sFileError> {

@@ -1,14 +1,20 @@
-//! K3s's and RKE2's own way to ask for peers: answered from this node's book, and never by asking anybody.
+//! K3s's and RKE2's own way to ask for peers. It is answered from this node's book, and never by asking anybody; apart
+//! from that, this node asks servers of theirs for its own first peers.
 
 mod files;
+mod legacy;
+mod rings;
 mod serving;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use self::files::K3sFileError;
 
-pub(crate) use self::files::ServerFiles;
+pub(crate) use self::files::{ServerFiles, clients};
+pub(crate) use self::legacy::Legacy;
+pub(crate) use self::rings::Rings;
 pub(crate) use self::serving::serve;
 
 /// What the rest of the node sees of it.
@@ -16,12 +22,13 @@ pub(crate) use self::serving::serve;
 pub(crate) struct K3s {
     /// Where it listens, if it does.
     pub(crate) listen: Option<SocketAddr>,
+    pub(crate) rings: Arc<Rings>,
     pub(crate) counters: Counters,
 }
 
 impl K3s {
-    pub(crate) fn new(listen: Option<SocketAddr>) -> Self {
-        Self { listen, counters: Counters::default() }
+    pub(crate) fn new(listen: Option<SocketAddr>, rings: Arc<Rings>) -> Self {
+        Self { listen, rings, counters: Counters::default() }
     }
 }
 

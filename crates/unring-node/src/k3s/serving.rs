@@ -71,7 +71,12 @@ impl Peers for Answers {
         }
     }
 
-    fn addresses(&self, _: &Caller<'_>, at_most: usize) -> Result<Vec<K3sAddress>, Unavailable> {
+    fn addresses(
+        &self,
+        caller: &Caller<'_>,
+        at_most: usize,
+    ) -> Result<Vec<K3sAddress>, Unavailable> {
+        self.parts.k3s.rings.arrived(caller.address);
         if not_ready(&self.parts).is_some() {
             return Err(Unavailable::Starting);
         }
@@ -90,8 +95,9 @@ impl Peers for Answers {
     }
 }
 
-/// The nodes of the book, those first that are connected: a client that reads one address gets one that answers. Then our
-/// own, where hardly anybody else is known.
+/// The nodes of the book, those first that are connected: a client that reads one address gets one that answers. Then
+/// those that are connected and were told by one of our sources: of these nobody has signed for how long they are good, and
+/// two nodes that told each other would keep a dead one for ever. Then our own, where hardly anybody else is known.
 fn known(parts: &Parts) -> Vec<K3sAddress> {
     let connected = parts.network.connected();
     let mut peers = parts.exchange.read(|engine, now| engine.peers(now));
@@ -105,10 +111,17 @@ fn known(parts: &Parts) -> Vec<K3sAddress> {
         };
         record.addresses.iter().map(at)
     });
-    let mut list: Vec<_> = others.take(limits::MAX_SERVED_ADDRESSES).collect();
-    if peers.iter().filter(|peer| !peer.record.record().addresses.is_empty()).count()
-        < ENOUGH_OTHERS
-    {
+    let mut found = parts.sources.peers();
+    found.retain(|peer, _| {
+        connected.contains(peer) && peers.iter().all(|known| known.record.record().peer_id != *peer)
+    });
+    let told = found.iter().flat_map(|(peer, addresses)| {
+        addresses.iter().map(|address| K3sAddress { peer: *peer, address: address.clone() })
+    });
+    let mut list: Vec<_> = others.chain(told).take(limits::MAX_SERVED_ADDRESSES).collect();
+    let is_reachable =
+        |peer: &&unring_exchange::PeerView| !peer.record.record().addresses.is_empty();
+    if peers.iter().filter(is_reachable).count() + found.len() < ENOUGH_OTHERS {
         let own = parts.advertised.libp2p.iter().cloned();
         list.extend(own.map(|address| K3sAddress { peer: parts.me, address }));
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use rand::Rng as _;
 use tokio::runtime::{Builder, Runtime};
+use unring_bootstrap::Kind;
 use unring_exchange::{Config as EngineConfig, Engine, Origin, Signatures};
 use unring_peer::{Identity, Membership, PeerAddress};
 use unring_peer_addr::{AcceptCounters, Pressure, TlsIdentity, UrlConnector};
@@ -21,7 +22,7 @@ use super::{BuildError, Node, P2pRuntime, Parts};
 use crate::addresses::{Advertised, default_route, multiaddr};
 use crate::config::Config;
 use crate::exchange::{Clock, Exchange, UpstreamClients};
-use crate::k3s::{K3s, ServerFiles};
+use crate::k3s::{self, K3s, Legacy, Rings, ServerFiles};
 use crate::keeper::Writer;
 use crate::log::{LogCounters, NODE};
 use crate::security::Admittance;
@@ -67,6 +68,7 @@ impl Node {
             Some(listen) => Some((listen, ServerFiles::read(&config.k3s)?)),
             None => None,
         };
+        let legacy = k3s::clients(&config.k3s)?;
         let identity = identity::load_or_create(&config.data_dir)?;
         let security = Admittance::load(&config.security, identity.peer_id())?;
         let memory = Memory::open(&config.data_dir)?;
@@ -106,6 +108,11 @@ impl Node {
             (Exchange::new(engine, clock, keeper, clients, timeout), writer)
         });
         let sources = first_peers(clock, &config, &identity, &advertised, &network_handle);
+        let rings = Arc::new(Rings::new(clock));
+        for client in legacy {
+            let legacy = Arc::new(Legacy::new(client, Arc::clone(&rings)));
+            sources.add_or_say(clock.now().mono, Kind::K3s, legacy.server().to_string(), legacy);
+        }
         let parts = Parts {
             me: identity.peer_id(),
             grpc: grpc_address,
@@ -125,7 +132,7 @@ impl Node {
             draining: AtomicBool::new(false),
             first_connected: OnceLock::new(),
             p2p: runtime.handle().clone(),
-            k3s: K3s::new(k3s.as_ref().and_then(|(listener, _)| listener.local_addr().ok())),
+            k3s: K3s::new(k3s.as_ref().and_then(|(listener, _)| listener.local_addr().ok()), rings),
             config,
         };
         let bound = Bound { tls, grpc, admin, k3s, network, network_events, writer };

@@ -82,9 +82,14 @@ impl Sources {
             configured.push((Kind::Static, "bootstrap.peers".to_owned(), fixed));
         }
         for (kind, name, asker) in configured {
-            if let Err(error) = self.add(now, kind, name.clone(), asker) {
-                tracing::warn!(target: NODE, source = name, error = chain(&error), "a source is left out");
-            }
+            self.add_or_say(now, kind, name, asker);
+        }
+    }
+
+    /// Adds a source; one too many is left out with a line in the log.
+    pub(crate) fn add_or_say(&self, now: Duration, kind: Kind, name: String, asker: Arc<dyn Ask>) {
+        if let Err(error) = self.add(now, kind, name.clone(), asker) {
+            tracing::warn!(target: NODE, source = name, error = chain(&error), "a source is left out");
         }
     }
 

@@ -36,6 +36,7 @@ fn no_document_names_a_key_that_does_not_exist() {
         "k3s.unauthorized",
         "k3s.throttled",
         "k3s.refused_connections",
+        "k3s.suspected_rings",
     ];
     let mut seen = 0;
     for name in DOCUMENTS {

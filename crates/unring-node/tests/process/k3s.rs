@@ -9,7 +9,7 @@ use unring_k3s::{
     AnswerForm, CallError, ClientConfig, Distribution, FetchError, JoinToken, K3sClient, Trust,
 };
 
-use crate::support::{Node, Setup, run};
+use crate::support::{Node, Setup, run, wait_for};
 
 const TOKEN: &str = "abcdef.0123456789abcdef";
 
@@ -134,4 +134,71 @@ fn what_is_wrong_with_a_file_is_named_and_nothing_is_bound() {
     check(|dir| fs::write(dir.join("ca.crt"), "no PEM").unwrap(), &["is no CA", "k3s.ca"]);
     let half = "[k3s]\nlisten = \"127.0.0.1:0\"\n";
     run(&mut Setup::new().serve("", half)).refused(64, &["k3s.listen is set and needs", "k3s.key"]);
+}
+
+/// Keys of a node that asks `at`, with the CA and token that `files` wrote beside it.
+fn asking(dir: &Path, at: SocketAddr) -> String {
+    let path = |name: &str| format!("{:?}", dir.join(name));
+    let (ca, token) = (path("ca.crt"), path("token"));
+    format!("[k3s]\nservers = [\"https://{at}\"]\nca = {ca}\ntoken_file = {token}\n")
+}
+
+fn source(node: &Node) -> serde_json::Value {
+    let sources = node.status()["first_peer"]["sources"].clone();
+    let of_k3s = sources.as_array().unwrap().iter().find(|source| source["kind"] == "k3s");
+    of_k3s.cloned().unwrap()
+}
+
+#[test]
+fn a_node_finds_its_first_peer_over_k3ss_path() {
+    let (server, at) = start();
+    let tables = asking(server.setup.dir.path(), at);
+    let node = Setup::new().start("", &tables);
+    let source = wait_for("the first peer", || {
+        Some(source(&node)).filter(|source| source["last_result"] == "ok")
+    });
+    assert_eq!(
+        (source["name"].as_str().unwrap(), &source["addresses"]),
+        (&*format!("https://{at}"), &1.into())
+    );
+    let connected = &node.status()["libp2p"]["connected_peers"][0];
+    assert_eq!(connected, &server.peer_id);
+    // What was told of this way is no record, but it is connected, and so it is passed on.
+    assert_eq!(node.status()["peers"].as_array().map(Vec::len), Some(0));
+    for node in [server, node] {
+        node.is_well();
+        node.stop();
+    }
+}
+
+#[test]
+fn a_server_that_refuses_is_told_with_its_reason_and_no_secret() {
+    let (server, at) = start();
+    let dir = server.setup.dir.path();
+    let ca = unring_k3s::CaBundle::from_pem(&fs::read(dir.join("ca.crt")).unwrap()).unwrap();
+    let check = |token: &str, keys: &str, says: &str| {
+        let setup = Setup::new();
+        fs::write(setup.path("other"), token).unwrap();
+        let file = format!("{:?}", setup.path("other"));
+        let tables = format!("[k3s]\nservers = [\"https://{at}\"]\ntoken_file = {file}\n{keys}");
+        let node = setup.start("", &tables);
+        let source = wait_for("a refusal", || {
+            Some(source(&node)).filter(|source| source["last_result"] == "failed")
+        });
+        let error = source["last_error"].as_str().unwrap();
+        assert!(error.contains(says) && !error.contains("hunter2"), "{error}");
+        let log = fs::read_to_string(node.setup.path("log")).unwrap();
+        assert!(!log.contains("hunter2"), "{log}");
+        node.is_well();
+        node.stop();
+    };
+    check(&format!("K10{}::node:hunter2", ca.hash()), "", "401");
+    let other = "0".repeat(64);
+    check(&format!("K10{other}::node:hunter2"), "", "is not the server of this token");
+    let setup = Setup::new();
+    fs::write(setup.path("other"), "K10::node:hunter2").unwrap();
+    let file = format!("{:?}", setup.path("other"));
+    let tables = format!("[k3s]\nservers = [\"https://{at}\"]\ntoken_file = {file}\n");
+    run(&mut setup.serve("", &tables)).refused(1, &["has no CA hash", "k3s.ca"]);
+    server.stop();
 }
