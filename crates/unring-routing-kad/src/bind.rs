@@ -59,8 +59,8 @@ pub enum BindError {
         /// How many were given.
         got: u32,
     },
-    /// Not exactly one address to announce, which Kademlia needs: releases of Spegel before 0.6 pass over peers with two.
-    #[error("{got} addresses to announce, Kademlia needs exactly one")]
+    /// More than one address to announce with Kademlia: releases of Spegel before 0.6 pass over peers with two.
+    #[error("{got} addresses to announce, with Kademlia it can be only one")]
     ExternalAddresses {
         /// How many there are.
         got: usize,

@@ -85,8 +85,8 @@ pub struct Config {
     pub limits: Limits,
     /// How wanted peers are dialled.
     pub dial: DialConfig,
-    /// How the node takes part in Kademlia, if it does. Then it announces exactly one address: the one in `external` or, if there
-    /// is none, the one that it listens on.
+    /// How the node takes part in Kademlia, if it does. Then it announces exactly one address: the one in `external`; if there is
+    /// none, the one that it listens on, if that is one; else the one that [`crate::Network::announce`] is told.
     pub kad: Option<KadConfig>,
     /// The key of the private network, if it is one.
     pub network_key: Option<NetworkKey>,

@@ -85,7 +85,7 @@ impl Network {
             network.unready.insert(id, address);
         }
         network.until_listening().await?;
-        network.begin_kad(config.external)?;
+        network.begin_kad(config.external);
         Ok((network, handle, events))
     }
 
@@ -96,9 +96,17 @@ impl Network {
         self.kad.as_ref()?.router.clone()
     }
 
-    /// Has other nodes told of these addresses instead of its own, whatever they are.
-    #[cfg(test)]
-    pub(crate) fn announce(&mut self, addresses: Vec<Multiaddr>) {
+    /// The one address that other nodes are told, instead of the one before. Needed with Kademlia when there are several listen
+    /// addresses, as with a wildcard, and none was configured: until then this node asks, and advertises nothing.
+    pub fn announce(&mut self, address: Multiaddr) {
+        let before: Vec<_> = self.swarm.external_addresses().cloned().collect();
+        before.iter().for_each(|address| self.swarm.remove_external_address(address));
+        self.swarm.add_external_address(address.clone());
+        self.provide_at(vec![address]);
+    }
+
+    /// Has others told of these addresses, whatever they are.
+    pub(crate) fn provide_at(&mut self, addresses: Vec<Multiaddr>) {
         if let Some(kad) = self.swarm.behaviour_mut().kad.as_mut() {
             kad.store_mut().set_own_addresses(addresses.clone());
         }
@@ -107,22 +115,18 @@ impl Network {
         }
     }
 
-    fn begin_kad(&mut self, mut external: Vec<Multiaddr>) -> Result<(), BindError> {
-        let Some(kad) = &mut self.kad else { return Ok(()) };
-        if external.is_empty() {
-            external = self.swarm.listeners().cloned().collect();
-            external.iter().for_each(|address| self.swarm.add_external_address(address.clone()));
-        }
-        if external.len() != 1 {
-            return Err(BindError::ExternalAddresses { got: external.len() });
-        }
+    fn begin_kad(&mut self, external: Vec<Multiaddr>) {
+        let Some(kad) = &mut self.kad else { return };
         let local = *self.swarm.local_peer_id();
         if let Some(behaviour) = self.swarm.behaviour_mut().kad.as_mut() {
             let wish = self.outlets.wish.clone();
-            let (driver, router) = kad.server.driver(local, external, wish, behaviour);
+            let (driver, router) = kad.server.driver(local, external.clone(), wish, behaviour);
             (kad.driver, kad.router) = (Some(driver), Some(Arc::new(router)));
         }
-        Ok(())
+        let listening: Vec<_> = self.swarm.listeners().cloned().collect();
+        if let ([], [only]) = (external.as_slice(), listening.as_slice()) {
+            self.announce(only.clone());
+        }
     }
 
     async fn until_listening(&mut self) -> Result<(), BindError> {
@@ -310,7 +314,6 @@ impl Network {
         let Some(kad) = &self.kad else { return };
         if let Some(records) = kad.server.on_event(self.swarm.behaviour_mut(), event) {
             let limit = kad.server.capacity();
-            tracing::warn!(records, limit, "the store of other nodes' records is almost full");
             self.outlets.tell(Event::StoreAlmostFull { records, limit });
         }
     }

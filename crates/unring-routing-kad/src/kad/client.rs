@@ -18,8 +18,8 @@ use crate::kad::wire::{self, Answer, Contact};
 pub(crate) enum Command {
     /// Open a stream to the contact.
     Open(Contact, oneshot::Sender<Result<Stream, OpenError>>),
-    /// Which peers of the routing table are closest to these bytes?
-    Closest(Vec<u8>, oneshot::Sender<Vec<Contact>>),
+    /// What is known here of these bytes: the closest peers of the routing table, and who provides them.
+    Known(Vec<u8>, oneshot::Sender<Answer>),
     /// All peers of the routing table.
     Table(oneshot::Sender<Vec<PeerId>>),
     /// Nobody answers there: take the peer out of the routing table.
@@ -62,12 +62,12 @@ impl Client {
         Self { commands, timeout, max_answer }
     }
 
-    /// The peers of the routing table that are closest to `key`.
-    pub(crate) async fn closest(&self, key: &[u8]) -> Result<Vec<Contact>, AskError> {
-        let (reply, closest) = oneshot::channel();
-        let command = Command::Closest(key.to_vec(), reply);
+    /// What this node itself would answer: the closest peers of its routing table, and who provides `key`.
+    pub(crate) async fn known(&self, key: &[u8]) -> Result<Answer, AskError> {
+        let (reply, known) = oneshot::channel();
+        let command = Command::Known(key.to_vec(), reply);
         self.commands.send(command).await.map_err(|_| AskError::Ended)?;
-        closest.await.map_err(|_| AskError::Ended)
+        known.await.map_err(|_| AskError::Ended)
     }
 
     /// All peers of the routing table.

@@ -14,8 +14,8 @@ pub const PARALLEL_REQUESTS: usize = 10;
 /// Requests on their way at once in a look-up: the paper's, and rust-libp2p's. Most look-ups end after the first answers, and
 /// what was asked beside them was asked in vain.
 pub const PARALLEL_LOOKUP_REQUESTS: usize = 3;
-/// Bytes of one message, in and out: what go-libp2p answers at most.
-pub const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+/// Bytes of one answer that is read: what go-libp2p answers at most.
+pub const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// How long after it was told a record is believed: Spegel's.
 pub const RECORD_VALIDITY: Duration = Duration::from_secs(19 * 60);
 /// Each key is told again once in this time. Spegel's is 15 min; 12 leave time for a second try before others forget.
@@ -27,9 +27,9 @@ pub const MAX_BATCH: usize = 512;
 /// Keys advertised by this node: the layers, configurations and manifests of some thousand images.
 pub const MAX_ADVERTISED: usize = 65_536;
 /// Records kept of other nodes: 20 nodes with 5000 keys each are 100 000, at about 100 bytes.
-pub const MAX_RECORDS: usize = 262_144;
-/// Of these, of one provider: a quarter, so that four liars are needed to fill the store.
-pub const MAX_RECORDS_PER_PROVIDER: usize = MAX_ADVERTISED;
+pub const MAX_PROVIDER_RECORDS: usize = 262_144;
+/// Of these, of one provider: as many as one may advertise, a quarter, so that four liars are needed to fill the store.
+pub const MAX_RECORDS_PER_PROVIDER: usize = 65_536;
 /// Providers kept of one key; a further one takes the place of a random one. Three times what an answer of 20 holds.
 pub const MAX_PROVIDERS_PER_KEY: usize = 64;
 /// Providers after which a look-up ends before it has asked everybody. Spegel tries three.
@@ -97,7 +97,7 @@ impl KadConfig {
             lookup_timeout: LOOKUP_TIMEOUT,
             lookup,
             store: StoreLimits {
-                records: MAX_RECORDS,
+                records: MAX_PROVIDER_RECORDS,
                 per_provider: MAX_RECORDS_PER_PROVIDER,
                 per_key: MAX_PROVIDERS_PER_KEY,
                 validity: RECORD_VALIDITY,

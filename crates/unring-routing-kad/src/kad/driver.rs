@@ -9,6 +9,7 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use libp2p_identity::PeerId;
+use multiaddr::Multiaddr;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
@@ -58,8 +59,8 @@ impl Driver {
         Self { walker, own, heard, known: BTreeSet::new(), sweep, newcomers }
     }
 
-    #[cfg(test)]
-    pub(crate) fn announce(&mut self, addresses: Vec<multiaddr::Multiaddr>) {
+    /// Where others are told that this node is; while that is nowhere, they are told nothing.
+    pub(crate) fn announce(&mut self, addresses: Vec<Multiaddr>) {
         self.own.addresses = addresses;
     }
 
@@ -73,7 +74,7 @@ impl Driver {
         loop {
             self.walker.gauges.pending.store(self.sweep.pending(), Ordering::Relaxed);
             let due = self.sweep.next_due().into_iter().chain(self.newcomers.next_due()).min();
-            let due = due.filter(|_| telling.is_empty());
+            let due = due.filter(|_| telling.is_empty() && !self.own.addresses.is_empty());
             tokio::select! {
                 find = self.heard.finds.recv(), if finding.len() < most => {
                     let Some(find) = find else { return };

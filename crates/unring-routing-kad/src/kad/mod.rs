@@ -20,7 +20,7 @@ mod wire;
 pub(crate) use self::client::Command;
 pub use self::config::*;
 pub(crate) use self::driver::Driver;
-pub use self::router::{KadCounters, KadRouter};
+pub use self::router::{KadCounters, KadRouter, LOOKUP_BUCKETS_MS, LookupTimes};
 pub(crate) use self::server::Server;
 pub(crate) use self::store::Records;
 pub(crate) use self::streams::Streams;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libp2p_identity::PeerId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -49,6 +49,43 @@ pub(crate) struct KadGauges {
     pub(crate) records_sent: AtomicU64,
     pub(crate) records_kept: AtomicU64,
     pub(crate) records_refused: AtomicU64,
+    pub(crate) providers: AtomicUsize,
+    pub(crate) alarms: AtomicU64,
+    pub(crate) times: LookupTimes<AtomicU64>,
+}
+
+/// Upper ends of the buckets of [`LookupTimes`], in milliseconds. A look-up in a network at hand takes a few; one with silent peers
+/// up to a second; [`crate::LOOKUP_TIMEOUT`] ends all.
+pub const LOOKUP_BUCKETS_MS: [u64; 10] = [1, 2, 5, 10, 25, 50, 100, 250, 1000, 5000];
+
+/// How long look-ups took that went out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LookupTimes<N = u64> {
+    /// How many took at most as long as [`LOOKUP_BUCKETS_MS`] says and longer than the bucket before; those that took longer
+    /// than all are the last.
+    pub counts: [N; LOOKUP_BUCKETS_MS.len() + 1],
+    /// All together, in microseconds.
+    pub sum_us: N,
+}
+
+impl LookupTimes<AtomicU64> {
+    fn add(&self, took: Duration) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let bucket = LOOKUP_BUCKETS_MS.iter().position(|end| us <= end * 1000);
+        if let Some(count) = self.counts.get(bucket.unwrap_or(LOOKUP_BUCKETS_MS.len())) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> LookupTimes {
+        let mut read = LookupTimes::default();
+        for (count, now) in read.counts.iter_mut().zip(&self.counts) {
+            *count = now.load(Ordering::Relaxed);
+        }
+        read.sum_us = self.sum_us.load(Ordering::Relaxed);
+        read
+    }
 }
 
 /// What Kademlia has done since the start, and how full it is.
@@ -74,6 +111,12 @@ pub struct KadCounters {
     pub records_kept: u64,
     /// Records of others that were refused.
     pub records_refused: u64,
+    /// Nodes of which records are kept now.
+    pub providers: usize,
+    /// Times that [`crate::Event::StoreAlmostFull`] was told.
+    pub alarms: u64,
+    /// How long the look-ups took that went out.
+    pub times: LookupTimes,
 }
 
 impl KadRouter {
@@ -92,6 +135,12 @@ impl KadRouter {
         (router, changes)
     }
 
+    /// Keys that are advertised, at most [`KadConfig::max_advertised`].
+    #[must_use]
+    pub fn advertised(&self) -> usize {
+        self.advertised.borrow().keys.len()
+    }
+
     /// What was counted.
     #[must_use]
     pub fn counters(&self) -> KadCounters {
@@ -107,6 +156,9 @@ impl KadRouter {
             records_sent: gauges.records_sent.load(Ordering::Relaxed),
             records_kept: gauges.records_kept.load(Ordering::Relaxed),
             records_refused: gauges.records_refused.load(Ordering::Relaxed),
+            providers: gauges.providers.load(Ordering::Relaxed),
+            alarms: gauges.alarms.load(Ordering::Relaxed),
+            times: gauges.times.read(),
         }
     }
 
@@ -116,8 +168,11 @@ impl KadRouter {
 
     async fn find(&self, key: Key) -> Result<Vec<Provider>, LookupError> {
         let (reply, found) = oneshot::channel();
+        let began = Instant::now();
         self.finds.send((key, reply)).await.map_err(|_| LookupError::Ended)?;
-        found.await.unwrap_or(Err(LookupError::Ended))
+        let found = found.await.unwrap_or(Err(LookupError::Ended));
+        self.gauges.times.add(began.elapsed());
+        found
     }
 }
 
@@ -167,5 +222,21 @@ impl Router for KadRouter {
             advertised.keys.len() != before
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_time_is_in_one_bucket() {
+        let times = LookupTimes::default();
+        for us in [0, 1000, 1001, 5_000_000, 5_000_001] {
+            times.add(Duration::from_micros(us));
+        }
+        let LookupTimes { counts, sum_us } = times.read();
+        assert_eq!((counts[0], counts[1], counts[9], counts[10]), (2, 1, 1, 1));
+        assert_eq!((counts.iter().sum::<u64>(), sum_us), (5, 10_002_002));
     }
 }

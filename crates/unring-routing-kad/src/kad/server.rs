@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use libp2p::kad::store::RecordStore as _;
 use libp2p::kad::{
     self, BucketInserts, Caching, Event as KadEvent, InboundRequest, KBucketKey, StoreInserts,
 };
@@ -19,13 +20,13 @@ use tokio::sync::{mpsc, watch};
 use crate::config::MAX_ADDRESSES_PER_PEER;
 use crate::handle::Wish;
 use crate::kad::client::{Client, Command};
-use crate::kad::config::{KadConfig, MAX_MESSAGE, REPLICATION};
+use crate::kad::config::{KadConfig, MAX_ANSWER_BYTES, REPLICATION};
 use crate::kad::driver::{Driver, Heard};
 use crate::kad::router::{KadGauges, KadRouter};
 use crate::kad::store::{Admission, Records};
 use crate::kad::streams::Streams;
 use crate::kad::walker::Walker;
-use crate::kad::wire::{Contact, is_ip};
+use crate::kad::wire::{Answer, Contact, is_ip};
 use crate::swarm::Behaviour;
 
 /// Commands of the driver that wait for the network's loop; then the driver waits, and nobody else.
@@ -64,7 +65,7 @@ impl Server {
         let replication = NonZeroUsize::new(REPLICATION).unwrap_or(kad::K_VALUE);
         let mut settings = kad::Config::new(protocol.clone());
         settings
-            .set_max_packet_size(MAX_MESSAGE)
+            .set_max_packet_size(MAX_ANSWER_BYTES)
             .set_replication_factor(replication)
             .set_kbucket_size(replication)
             .set_kbucket_inserts(BucketInserts::OnConnected)
@@ -111,7 +112,8 @@ impl Server {
         kad: &mut kad::Behaviour<Records>,
     ) -> (Driver, KadRouter) {
         kad.store_mut().set_own_addresses(external.clone());
-        let client = Client::new(self.sender.clone(), self.config.request_timeout, MAX_MESSAGE);
+        let client =
+            Client::new(self.sender.clone(), self.config.request_timeout, MAX_ANSWER_BYTES);
         let gauges = Arc::clone(&self.gauges);
         let walker = Walker { local, client, config: self.config, gauges: Arc::clone(&gauges) };
         let (finds_sender, finds) = mpsc::channel(COMMAND_QUEUE);
@@ -131,14 +133,17 @@ impl Server {
                     streams.open(contact, reply);
                 }
             }
-            Command::Closest(key, reply) => {
+            Command::Known(key, reply) => {
                 let Some(kad) = behaviour.kad.as_mut() else { return };
-                let closest: Vec<_> = kad
-                    .find_closest_local_peers(&KBucketKey::new(key), &self.local)
-                    .map(|peer| Contact::new(peer.node_id, peer.multiaddrs))
-                    .collect();
+                let held = kad.store_mut().providers(&key.clone().into());
+                let providers =
+                    held.into_iter().map(|one| Contact::new(one.provider, one.addresses));
+                let providers = providers.collect();
+                let key = KBucketKey::new(key);
+                let closest = kad.find_closest_local_peers(&key, &self.local);
+                let closer = closest.map(|peer| Contact::new(peer.node_id, peer.multiaddrs));
                 // Whoever gave up needs no answer.
-                drop(reply.send(closest));
+                drop(reply.send(Answer { closer: closer.collect(), providers }));
             }
             Command::Table(reply) => {
                 let Some(kad) = behaviour.kad.as_mut() else { return };
@@ -221,8 +226,11 @@ impl Server {
                 if !kept {
                     tracing::debug!(%provider, ?admission, "record refused");
                 }
-                gauges.records.store(store.len(), Ordering::Relaxed);
-                store.take_alarm().then(|| store.len())
+                count_records(gauges, store);
+                store.take_alarm().then(|| {
+                    gauges.alarms.fetch_add(1, Ordering::Relaxed);
+                    store.len()
+                })
             }
             KadEvent::RoutingUpdated { .. } => {
                 self.count_peers(kad);
@@ -243,7 +251,7 @@ impl Server {
         self.next_expiry = now + step;
         if let Some(kad) = behaviour.kad.as_mut() {
             kad.store_mut().expire(now);
-            self.gauges.records.store(kad.store_mut().len(), Ordering::Relaxed);
+            count_records(&self.gauges, kad.store_mut());
         }
     }
 
@@ -257,6 +265,11 @@ impl Server {
         self.gauges.peers.store(count, Ordering::Relaxed);
         self.peers.send_if_modified(|known| std::mem::replace(known, count) != count);
     }
+}
+
+fn count_records(gauges: &KadGauges, store: &Records) {
+    gauges.records.store(store.len(), Ordering::Relaxed);
+    gauges.providers.store(store.providers_held(), Ordering::Relaxed);
 }
 
 /// Whether the address is TCP over IP, which is all that this node dials and so all that it passes on as dialable.

@@ -168,6 +168,11 @@ impl Records {
         self.total
     }
 
+    /// Nodes with at least one record.
+    pub(crate) fn providers_held(&self) -> usize {
+        self.providers.len()
+    }
+
     fn known(&self, now: Instant, key: &RecordKey) -> Vec<ProviderRecord> {
         let Some(found) = Key::from_multihash(key.as_ref()) else { return Vec::new() };
         let record = |provider, expires, addresses: &Vec<Multiaddr>| ProviderRecord {

@@ -70,9 +70,13 @@ impl Walker {
         let mut found = Found::default();
         let mut sizes = (0, 0);
         let walking = async {
-            let seeds = self.client.closest(key.as_bytes()).await?;
+            // What others told this node counts as the first answer.
+            let known = self.client.known(key.as_bytes()).await?;
+            if found.on_answer(self.local, &known) {
+                return Ok(());
+            }
             let target = Position(key.position());
-            let walk = Walk::new(self.local, target, LOOKUP, seeds);
+            let walk = Walk::new(self.local, target, LOOKUP, known.closer);
             let request = wire::get_providers(key.as_bytes());
             let enough = |answer: Option<&Answer>| match answer {
                 Some(answer) => found.on_answer(self.local, answer),
@@ -86,7 +90,7 @@ impl Walker {
             return Err(LookupError::Ended);
         }
         let (asked, answered) = sizes;
-        if asked > 0 && answered == 0 {
+        if asked > 0 && answered == 0 && found.providers.is_empty() {
             return Err(LookupError::Unreachable { asked });
         }
         let provider =
@@ -149,7 +153,7 @@ impl Walker {
 
     /// The peers closest to `key` that answer, closest first.
     pub(crate) async fn closest(&self, key: &[u8]) -> Result<Vec<Contact>, AskError> {
-        let seeds = self.client.closest(key).await?;
+        let seeds = self.client.known(key).await?.closer;
         let walk = Walk::new(self.local, Position::of_key(key), WALK, seeds);
         let walk = self.go(walk, &wire::find_node(key), |_| false, &mut (0, 0)).await;
         self.gauges.walks.fetch_add(1, Ordering::Relaxed);
