@@ -43,8 +43,11 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 pub const STALLED_AFTER: Duration = Duration::from_millis(250);
 /// The same in a look-up, for which somebody waits. All 20 silent are passed over in 0.7 s.
 pub const LOOKUP_STALLED_AFTER: Duration = Duration::from_millis(100);
-/// When all but silent peers have answered that nobody provides a key, they get so long before that is the result.
-pub const PATIENCE: Duration = Duration::from_millis(200);
+/// When all but silent peers have answered that nobody provides a key, they get so long before that is the result. Somebody who is
+/// not connected yet needs five round trips and two handshakes' cryptography to answer, and may be the only one who knows.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+/// Telling one batch of keys; those that were not come to their turn are taken up again after the ones that are due by then.
+pub const BATCH_TIMEOUT: Duration = Duration::from_secs(30);
 /// A whole look-up; then it ends with what it has.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two walks that refresh the routing table: libp2p's.

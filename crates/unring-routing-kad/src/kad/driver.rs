@@ -16,10 +16,11 @@ use tokio::time::sleep_until;
 use unring_routing::Key;
 
 use crate::kad::client::AskError;
+use crate::kad::config::BATCH_TIMEOUT;
 use crate::kad::newcomers::Newcomers;
 use crate::kad::router::{Advertised, Find};
 use crate::kad::sweep::Sweep;
-use crate::kad::walker::Walker;
+use crate::kad::walker::{Provided, Walker};
 use crate::kad::wire::Contact;
 
 /// What the driver is told.
@@ -44,11 +45,8 @@ pub(crate) struct Driver {
 
 /// What came of telling others.
 enum Told {
-    /// Keys of the sweep, of which some may have been told to somebody, and those that nobody was told of.
-    Keys {
-        some: bool,
-        untold: Vec<Key>,
-    },
+    /// Keys of the sweep.
+    Keys(Provided),
     Newcomer(PeerId, Result<(), AskError>),
 }
 
@@ -111,9 +109,7 @@ impl Driver {
         let keys = self.sweep.take_due(now);
         if !keys.is_empty() {
             return Some(Box::pin(async move {
-                let count = keys.len();
-                let untold = walker.provide(keys, own).await;
-                Told::Keys { some: untold.len() < count, untold }
+                Told::Keys(walker.provide(keys, own, now + BATCH_TIMEOUT).await)
             }));
         }
         let peer = self.newcomers.take_due(now)?;
@@ -125,14 +121,20 @@ impl Driver {
 
     fn on_told(&mut self, told: Told) {
         match told {
-            Told::Keys { some, untold } => {
-                if some {
+            Told::Keys(Provided { enough, mut few, nobody, left }) => {
+                let now = Instant::now();
+                self.sweep.left(&left);
+                if enough + few.len() > 0 {
                     self.sweep.succeeded();
+                    few.extend(nobody);
+                } else if !nobody.is_empty() {
+                    tracing::debug!(keys = nobody.len(), "nobody could be told of keys");
+                    self.sweep.failed(now, &nobody);
                 }
-                if !untold.is_empty() {
-                    tracing::debug!(keys = untold.len(), "nobody could be told of some keys");
-                    self.sweep.failed(Instant::now(), &untold);
+                if !few.is_empty() {
+                    tracing::debug!(keys = few.len(), "too few peers could be told of some keys");
                 }
+                self.sweep.told_few(now, &few);
             }
             Told::Newcomer(peer, Ok(())) => tracing::trace!(%peer, "a newcomer knows our keys"),
             // The sweep comes by; when the peer comes back it is told sooner.

@@ -22,6 +22,10 @@ pub(crate) struct Sweep {
     /// Failed ones wait until then, and new ones with them.
     not_before: Option<Instant>,
     failures: u32,
+    /// Keys that too few peers were told of, to be told again then; the others do not wait for them.
+    few: BTreeSet<Position>,
+    few_due: Option<Instant>,
+    few_failures: u32,
     start: Instant,
     /// Slots begun since the start.
     slots: u64,
@@ -31,7 +35,20 @@ impl Sweep {
     /// Nothing to tell. Each key is told once in `interval`.
     pub(crate) fn new(interval: Duration, now: Instant) -> Self {
         let (keys, pending, not_before, failures) = Default::default();
-        Self { interval, keys, pending, not_before, failures, start: now, slots: 0 }
+        let (few, few_due, few_failures) = Default::default();
+        let (start, slots) = (now, 0);
+        Self {
+            interval,
+            keys,
+            pending,
+            not_before,
+            failures,
+            few,
+            few_due,
+            few_failures,
+            start,
+            slots,
+        }
     }
 
     /// Tells these soon, and then again and again.
@@ -50,12 +67,15 @@ impl Sweep {
             let position = Position(key.position());
             self.keys.remove(&position);
             self.pending.remove(&position);
+            self.few.remove(&position);
         }
     }
 
     /// Somebody came into reach: what failed is tried again now.
     pub(crate) fn retry(&mut self) {
         (self.failures, self.not_before) = (0, None);
+        (self.few_failures, self.few_due) = (0, None);
+        self.pending.append(&mut self.few);
     }
 
     /// All keys, by position.
@@ -71,6 +91,10 @@ impl Sweep {
     /// or [`failed`](Self::failed) brings them back.
     pub(crate) fn take_due(&mut self, now: Instant) -> Vec<Key> {
         self.advance(now);
+        if self.few_due.is_some_and(|due| due <= now) {
+            self.few_due = None;
+            self.pending.append(&mut self.few);
+        }
         if self.not_before.is_some_and(|then| now < then) {
             return Vec::new();
         }
@@ -106,21 +130,51 @@ impl Sweep {
         }
         let slots = u32::try_from(self.slots % u64::from(u32::MAX)).unwrap_or(u32::MAX);
         let passed = self.slot().checked_mul(slots.saturating_add(1))?;
-        self.start.checked_add(passed)
+        self.start.checked_add(passed).into_iter().chain(self.few_due).min()
     }
 
-    /// These were told to somebody.
+    /// Somebody was told of keys: those that fail are no fault of the network.
     pub(crate) fn succeeded(&mut self) {
         (self.failures, self.not_before) = (0, None);
     }
 
+    /// There was no time for these: they come to their turn when the others have.
+    pub(crate) fn left(&mut self, keys: &[Key]) {
+        let known: Vec<Position> = keys.iter().filter_map(|key| self.position(key)).collect();
+        self.pending.extend(known);
+    }
+
+    /// Too few were told of these, none if there is none: again after a time that doubles as that of [`failed`](Self::failed),
+    /// while all other keys go on.
+    pub(crate) fn told_few(&mut self, now: Instant, keys: &[Key]) {
+        let few: Vec<Position> = keys.iter().filter_map(|key| self.position(key)).collect();
+        if few.is_empty() {
+            if self.few.is_empty() {
+                self.few_failures = 0;
+            }
+            return;
+        }
+        self.few.extend(few);
+        if self.few_due.is_none() {
+            self.few_due = Some(now + self.delay(self.few_failures));
+            self.few_failures = self.few_failures.saturating_add(1);
+        }
+    }
+
+    /// The position of a key that is not withdrawn.
+    fn position(&self, key: &Key) -> Option<Position> {
+        Some(Position(key.position())).filter(|position| self.keys.contains_key(position))
+    }
+
+    fn delay(&self, failures: u32) -> Duration {
+        (self.interval / 512) * (1 << failures.min(6))
+    }
+
     /// Nobody was told these: again after a time that doubles from a 512th of the interval (1.4 s of 12 min) to an eighth.
     pub(crate) fn failed(&mut self, now: Instant, keys: &[Key]) {
-        let positions = keys.iter().map(|key| Position(key.position()));
-        self.pending.extend(positions.filter(|position| self.keys.contains_key(position)));
-        let delay = (self.interval / 512) * (1 << self.failures.min(6));
+        self.left(keys);
+        self.not_before = Some(now + self.delay(self.failures));
         self.failures = self.failures.saturating_add(1);
-        self.not_before = Some(now + delay);
     }
 
     /// Keys that are told again and again.
@@ -131,7 +185,7 @@ impl Sweep {
 
     /// Of these, those that wait to be told now.
     pub(crate) fn pending(&self) -> usize {
-        self.pending.len()
+        self.pending.len() + self.few.len()
     }
 }
 
@@ -260,5 +314,38 @@ mod tests {
         assert!(sweep.take_due(now).is_empty());
         sweep.retry();
         assert_eq!(sweep.take_due(now), keys[1..]);
+    }
+
+    #[test]
+    fn what_too_few_were_told_of_is_tried_again_and_holds_up_nothing() {
+        let start = Instant::now();
+        let mut sweep = Sweep::new(INTERVAL, start);
+        let keys = keys(3);
+        sweep.add(&keys[..1]);
+        let (mut now, mut delays) = (start, Vec::new());
+        assert_eq!(sweep.take_due(now), keys[..1]);
+        for _ in 0..9 {
+            sweep.succeeded();
+            sweep.told_few(now, &keys[..1]);
+            let told = now;
+            while sweep.take_due(now).is_empty() {
+                now = sweep.next_due().unwrap();
+            }
+            delays.push(now - told);
+        }
+        assert!(delays[0] <= SLOT / 2 && delays[1] == delays[0] * 2, "{delays:?}");
+        assert!(delays.iter().all(|delay| *delay <= INTERVAL / 8), "{delays:?}");
+        sweep.told_few(now, &keys[..1]);
+        sweep.add(&keys[1..2]);
+        assert_eq!(sweep.next_due(), Some(start), "a new key does not wait");
+        assert_eq!(sweep.take_due(now), keys[1..2]);
+        assert_eq!((sweep.pending(), sweep.take_due(now)), (1, vec![]));
+        sweep.retry();
+        assert_eq!(sweep.take_due(now), keys[..1], "somebody came into reach");
+        sweep.told_few(now, &keys[..1]);
+        sweep.remove(&keys[..1]);
+        assert_eq!(sweep.pending(), 0);
+        sweep.left(&keys);
+        assert_eq!(sweep.take_due(now), keys[1..2], "what is withdrawn does not come back");
     }
 }

@@ -141,6 +141,11 @@ impl Walk {
         })
     }
 
+    /// Whether everybody whom it met was asked and has answered or failed: nobody else can be found.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.contacts.values().all(|(state, _)| matches!(state, State::Answered | State::Failed))
+    }
+
     /// How many were asked.
     #[cfg(test)]
     pub(crate) fn asked(&self) -> usize {

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
+use tokio::task::yield_now;
 use tokio::time::{sleep_until, timeout};
 use unring_routing::{Key, LookupError, Provider};
 
@@ -25,8 +26,17 @@ use crate::kad::wire::{self, Answer, Contact};
 /// Keys share the walk of a neighbour if it found so many of the peers nearest to both: half of those that hold a record.
 const SHARED_PEERS: usize = REPLICATION / 2;
 
-const WALK: WalkConfig =
-    WalkConfig { closest: REPLICATION, parallel: PARALLEL_REQUESTS, stalled_after: STALLED_AFTER };
+/// More bits than two different positions can have in common.
+const OWN_KEY_ONLY: u32 = 256;
+
+/// Keys for which the closest peers are sought between two looks at the network; some 20 us each in a pool of 100.
+const YIELD_AFTER: usize = 32;
+
+const WALK: WalkConfig = WalkConfig {
+    closest: 2 * REPLICATION,
+    parallel: PARALLEL_REQUESTS,
+    stalled_after: STALLED_AFTER,
+};
 
 const LOOKUP: WalkConfig = WalkConfig {
     closest: REPLICATION,
@@ -82,7 +92,7 @@ impl Walker {
                 Some(answer) => found.on_answer(self.local, answer),
                 None => !found.providers.is_empty(),
             };
-            self.go(walk, &request, enough, &mut sizes).await;
+            self.go(walk, &request, enough, Some(PATIENCE), &mut sizes).await;
             Ok::<_, AskError>(())
         };
         // At the timeout, what was found until then is found.
@@ -99,12 +109,13 @@ impl Walker {
     }
 
     /// Walks until it is done or `enough` says so of an answer; it is asked about none when only slow peers are waited for. If it
-    /// was not enough these have [`PATIENCE`], as long as anybody has answered at all.
+    /// was not enough these have `patience`, as long as anybody has answered at all; without one they have their request's time.
     async fn go(
         &self,
         mut walk: Walk,
         request: &[u8],
         mut enough: impl FnMut(Option<&Answer>) -> bool,
+        patience: Option<Duration>,
         (asked, answered): &mut (usize, usize),
     ) -> Walk {
         let mut on_their_way = FuturesUnordered::new();
@@ -119,11 +130,12 @@ impl Walker {
             }
             let now = Instant::now();
             stuck = walk.only_stalled_left(now).then(|| stuck.unwrap_or(now));
-            let patience = stuck.filter(|_| *answered > 0).map(|since| since + PATIENCE);
-            if stuck.is_some() && (enough(None) || patience.is_some_and(|end| end <= now)) {
+            let since = stuck.filter(|_| *answered > 0);
+            let end = since.zip(patience).map(|(since, patience)| since + patience);
+            if stuck.is_some() && (enough(None) || end.is_some_and(|end| end <= now)) {
                 break;
             }
-            let stalled = walk.next_due(now).into_iter().chain(patience).min();
+            let stalled = walk.next_due(now).into_iter().chain(end).min();
             tokio::select! {
                 Some((peer, answer)) = on_their_way.next() => match answer {
                     Ok(answer) => {
@@ -151,43 +163,50 @@ impl Walker {
         walk
     }
 
-    /// The peers closest to `key` that answer, closest first.
-    pub(crate) async fn closest(&self, key: &[u8]) -> Result<Vec<Contact>, AskError> {
+    /// The peers closest to `key` that answer, closest first, and how many leading bits a key must share with it to be served by
+    /// the same walk.
+    pub(crate) async fn closest(&self, key: &[u8]) -> Result<(Vec<Contact>, u32), AskError> {
         let seeds = self.client.known(key).await?.closer;
-        let walk = Walk::new(self.local, Position::of_key(key), WALK, seeds);
-        let walk = self.go(walk, &wire::find_node(key), |_| false, &mut (0, 0)).await;
+        let target = Position::of_key(key);
+        let walk = Walk::new(self.local, target, WALK, seeds);
+        let walk = self.go(walk, &wire::find_node(key), |_| false, None, &mut (0, 0)).await;
         self.gauges.walks.fetch_add(1, Ordering::Relaxed);
-        Ok(walk.into_answered())
+        let all = walk.is_exhausted();
+        let closest = walk.into_answered();
+        let depth = shared_depth(&target, &closest, all);
+        Ok((closest, depth))
     }
 
-    /// Tells the peers closest to each of `keys`, which lie next to one another, that `own` provides it; returns those keys that
-    /// nobody was told of.
-    pub(crate) async fn provide(&self, keys: Vec<Key>, own: Contact) -> Vec<Key> {
-        let mut pool: BTreeMap<PeerId, Contact> = BTreeMap::new();
-        let mut walked: Vec<(Position, u32)> = Vec::new();
-        let mut by_peer: HashMap<PeerId, Vec<usize>> = HashMap::new();
-        for key in &keys {
-            let position = Position(key.position());
-            let served = |(other, depth): &(Position, u32)| position.common_bits(other) >= *depth;
-            if walked.iter().any(served) {
-                continue;
+    /// Tells the peers closest to each of `keys`, which lie next to one another, that `own` provides it. Those of one walk are told
+    /// before the next begins, and when `deadline` is over no further one does.
+    pub(crate) async fn provide(
+        &self,
+        keys: Vec<Key>,
+        own: Contact,
+        deadline: Instant,
+    ) -> Provided {
+        let mut left: Vec<(Position, Key)> =
+            keys.into_iter().map(|key| (Position(key.position()), key)).collect();
+        let mut provided = Provided::default();
+        let mut pool: BTreeMap<PeerId, (Position, Contact)> = BTreeMap::new();
+        while let Some((position, key)) = left.first().copied() {
+            if Instant::now() >= deadline {
+                break;
             }
             // A network that has ended tells nobody anything.
-            let Ok(closest) = self.closest(key.as_bytes()).await else { return keys };
-            walked.push((position, shared_depth(&position, &closest)));
-            pool.extend(closest.into_iter().map(|contact| (contact.peer, contact)));
+            let Ok((closest, depth)) = self.closest(key.as_bytes()).await else { break };
+            pool.extend(
+                closest
+                    .into_iter()
+                    .map(|contact| (contact.peer, (Position::of_peer(&contact.peer), contact))),
+            );
+            let served = |(other, _): &(Position, Key)| position.common_bits(other) >= depth;
+            let (now, later) = left.into_iter().partition(served);
+            left = later;
+            self.tell_all(now, &own, &pool, &mut provided).await;
         }
-        for (place, key) in keys.iter().enumerate() {
-            let position = Position(key.position());
-            let mut closest: Vec<_> = pool.keys().collect();
-            closest.sort_by_cached_key(|peer| position.distance(&Position::of_peer(peer)));
-            for peer in closest.into_iter().take(REPLICATION) {
-                by_peer.entry(*peer).or_default().push(place);
-            }
-        }
-        let told = self.tell_all(&keys, &own, pool, by_peer).await;
-        let untold = keys.iter().zip(told).filter(|(_, told)| *told == 0);
-        untold.map(|(key, _)| *key).collect()
+        provided.left = left.into_iter().map(|(_, key)| key).collect();
+        provided
     }
 
     /// Tells `peer`, which is connected, of those of `keys` to which it is one of the closest in our routing table.
@@ -221,20 +240,37 @@ impl Walker {
         Ok(())
     }
 
-    /// How many peers were told of each key.
+    /// Tells the closest of `pool` of each key, and sorts the keys by how many heard of them.
     async fn tell_all(
         &self,
-        keys: &[Key],
+        keys: Vec<(Position, Key)>,
         own: &Contact,
-        mut pool: BTreeMap<PeerId, Contact>,
-        by_peer: HashMap<PeerId, Vec<usize>>,
-    ) -> Vec<usize> {
+        pool: &BTreeMap<PeerId, (Position, Contact)>,
+        provided: &mut Provided,
+    ) {
+        let mut by_peer: HashMap<PeerId, Vec<usize>> = HashMap::new();
+        for (place, (position, _)) in keys.iter().enumerate() {
+            let mut closest: Vec<_> =
+                pool.iter().map(|(peer, (other, _))| (position.distance(other), *peer)).collect();
+            if closest.len() > REPLICATION {
+                closest.select_nth_unstable(REPLICATION - 1);
+                closest.truncate(REPLICATION);
+            }
+            for (_, peer) in closest {
+                by_peer.entry(peer).or_default().push(place);
+            }
+            // Thousands of keys must not hold up the network's loop, which runs in the same task.
+            if place % YIELD_AFTER == YIELD_AFTER - 1 {
+                yield_now().await;
+            }
+        }
         let tell = by_peer.into_iter().filter_map(|(peer, places)| {
-            let contact = pool.remove(&peer)?;
+            let contact = pool.get(&peer)?.1.clone();
+            let keys = &keys;
             Some(async move {
                 let named = places.iter().filter_map(|place| keys.get(*place));
                 let messages: Vec<u8> =
-                    named.flat_map(|key| wire::add_provider(key.as_bytes(), own)).collect();
+                    named.flat_map(|(_, key)| wire::add_provider(key.as_bytes(), own)).collect();
                 (peer, self.client.tell(contact, &messages).await, places)
             })
         });
@@ -257,21 +293,50 @@ impl Walker {
                 }
             }
         }
-        told
+        drop(telling);
+        let wanted = pool.len().min(REPLICATION).div_ceil(2);
+        for ((_, key), told) in keys.into_iter().zip(told) {
+            match told {
+                0 => provided.nobody.push(key),
+                few if few < wanted => provided.few.push(key),
+                _ => provided.enough += 1,
+            }
+        }
     }
 }
 
+/// What came of telling others of keys.
+#[derive(Debug, Default)]
+pub(crate) struct Provided {
+    /// How many keys at least half of those heard of that hold a record.
+    pub(crate) enough: usize,
+    /// Keys that fewer heard of.
+    pub(crate) few: Vec<Key>,
+    /// Keys that nobody heard of.
+    pub(crate) nobody: Vec<Key>,
+    /// Keys for which there was no time.
+    pub(crate) left: Vec<Key>,
+}
+
 /// How many leading bits a key must share with `target` for the peers closest to `target` to serve it too. All peers that share
-/// more bits than the furthest of the closest are among them; where these are few, one bit less would not do, so none does.
-fn shared_depth(target: &Position, closest: &[Contact]) -> u32 {
+/// more bits than the furthest of the closest are among them; `all`: so is everybody.
+///
+/// The walk looks for twice as many peers as hold a record, so that there are nearly always enough which share more bits than the
+/// furthest: with as many as hold a record, one walk in a few would serve its own key only.
+fn shared_depth(target: &Position, closest: &[Contact], all: bool) -> u32 {
     let bits = |contact: &Contact| target.common_bits(&Position::of_peer(&contact.peer));
-    let Some(furthest) = closest.get(REPLICATION - 1) else {
-        // Fewer than hold a record: that is everybody.
-        return 0;
+    let furthest = match closest.get(WALK.closest - 1) {
+        Some(furthest) => furthest,
+        None if all => return 0,
+        None => match closest.last() {
+            Some(furthest) => furthest,
+            // Nobody answers, which another walk will not change.
+            None => return 0,
+        },
     };
     let depth = bits(furthest) + 1;
     let inside = closest.iter().filter(|contact| bits(contact) >= depth).count();
-    if inside >= SHARED_PEERS { depth } else { 257 }
+    if inside >= SHARED_PEERS { depth } else { OWN_KEY_ONLY }
 }
 
 #[cfg(test)]
@@ -287,22 +352,58 @@ mod tests {
             all.sort_by_key(|contact| target.distance(&Position::of_peer(&contact.peer)));
             all
         };
-        assert_eq!(shared_depth(&target, &network(19)), 0);
+        assert_eq!(shared_depth(&target, &network(39), true), 0);
+        assert_eq!(shared_depth(&target, &[], false), 0);
+        // Of thousands only some answered: what lies elsewhere is not served.
+        let some = &network(500)[..30];
+        assert!(shared_depth(&target, some, false) > 0);
         for _ in 0..20 {
             let all = network(500);
-            let depth = shared_depth(&target, &all);
-            if depth == 257 {
+            let depth = shared_depth(&target, &all[..40], false);
+            if depth == OWN_KEY_ONLY {
                 continue;
             }
             let bits = |contact: &Contact| target.common_bits(&Position::of_peer(&contact.peer));
             let inside: Vec<_> = all.iter().filter(|contact| bits(contact) >= depth).collect();
-            assert!((SHARED_PEERS..REPLICATION).contains(&inside.len()));
-            // Any key in there has all of these among its closest twenty.
+            assert!((SHARED_PEERS..40).contains(&inside.len()));
+            // Any key in there has these among its closest, or only these.
             let mut key = target;
             key.0[31] ^= 0xff;
             let mut closest = all.clone();
             closest.sort_by_key(|contact| key.distance(&Position::of_peer(&contact.peer)));
-            assert!(inside.iter().all(|contact| closest[..REPLICATION].contains(contact)));
+            let most = inside.len().min(REPLICATION);
+            assert!(closest[..most].iter().all(|contact| inside.contains(&contact)));
+        }
+    }
+
+    /// How many walks 5000 keys take in a network in which each walk finds the closest, over some networks.
+    #[test]
+    fn thousands_of_keys_take_a_few_walks_in_a_network_of_any_size() {
+        let keys: Vec<Position> =
+            (0_u16..5000).map(|n| Position::of_key(&n.to_be_bytes())).collect();
+        for size in [22, 30, 45, 100, 500] {
+            for _ in 0..4 {
+                let peers: Vec<Contact> = (0..size)
+                    .map(|_| Contact { peer: PeerId::random(), addresses: vec![] })
+                    .collect();
+                let mut left = keys.clone();
+                left.sort();
+                let mut walks = 0;
+                for batch in left.chunks(MAX_BATCH) {
+                    let mut batch = batch.to_vec();
+                    while let Some(target) = batch.first().copied() {
+                        let mut closest = peers.clone();
+                        closest.sort_by_cached_key(|contact| {
+                            target.distance(&Position::of_peer(&contact.peer))
+                        });
+                        closest.truncate(WALK.closest);
+                        let depth = shared_depth(&target, &closest, closest.len() < WALK.closest);
+                        batch.retain(|key| target.common_bits(key) < depth);
+                        walks += 1;
+                    }
+                }
+                assert!(walks <= 60, "{walks} in a network of {size}");
+            }
         }
     }
 
