@@ -30,9 +30,17 @@ impl Settings {
     /// # Errors
     /// When it cannot be read, is not TOML, or holds a key that does not exist.
     pub fn add_file(&mut self, path: &Path) -> Result<(), ConfigError> {
-        let file = path.to_path_buf();
         let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { file: file.clone(), source })?;
+            .map_err(|source| ConfigError::Unreadable { file: path.to_path_buf(), source })?;
+        self.add_text(path, &text)
+    }
+
+    /// Adds what `text` sets, which is what a file holds; errors name `file`.
+    ///
+    /// # Errors
+    /// When it is not TOML, or holds a key that does not exist.
+    pub fn add_text(&mut self, file: &Path, text: &str) -> Result<(), ConfigError> {
+        let file = file.to_path_buf();
         let table: toml::Table = text.parse().map_err(|source| ConfigError::Syntax {
             file: file.clone(),
             source: Box::new(source),
