@@ -11,6 +11,9 @@ mod codec;
 mod config;
 mod connect;
 mod convert;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod guard;
 mod handler;

@@ -161,6 +161,16 @@ impl<'a> Certificate<'a> {
     }
 }
 
+/// Reads and checks a certificate as a handshake does, for the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn checked_peer(der: &[u8], now: UnixTime) -> Result<PeerId, InvalidCertificate> {
+    let der = CertificateDer::from(der);
+    let certificate = Certificate::parse(&der)?;
+    let provider = rustls::crypto::ring::default_provider();
+    certificate.check(&provider.signature_verification_algorithms, now)?;
+    Ok(certificate.peer_id())
+}
+
 /// `SignedKey ::= SEQUENCE { publicKey OCTET STRING, signature OCTET STRING }`.
 fn signed_key(extension: &[u8]) -> Result<(PublicKey, Vec<u8>), InvalidCertificate> {
     let malformed = InvalidCertificate::Extension;

@@ -17,6 +17,8 @@ use thiserror::Error;
 use unring_peer::{Identity, PeerId};
 
 pub use self::certificate::InvalidCertificate;
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::certificate::checked_peer;
 use self::verifier::PeerVerifier;
 
 /// The extension: {iso(1) identified-organization(3) dod(6) internet(1) private(4) enterprise(1) protocol-labs(53594)
