@@ -1,0 +1,16 @@
+//! What each fuzz target does with its bytes: reads them as the node does, and checks what must hold of all that is read.
+//!
+//! A panic is a finding. `cargo xtask fuzz` builds and runs the targets.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod k3s_answer;
+pub mod k3s_request;
+pub mod k3s_token;
+pub mod messages;
+/// The node's own source: building all of it takes twice as long.
+#[path = "../../crates/unring-node/src/config/mod.rs"]
+pub mod node_config;
+pub mod record;
+mod support;
+pub mod trace;
