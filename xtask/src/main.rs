@@ -9,6 +9,7 @@ mod codegen;
 mod crates;
 mod dev_cluster;
 mod e2e;
+mod fuzz;
 mod package;
 mod tidy;
 mod workspace;
@@ -62,6 +63,8 @@ enum Task {
     },
     /// Let programs that are not ours talk to a real cluster.
     E2e,
+    /// Feed what reads the bytes of others with bytes that reach ever more of its code.
+    Fuzz(fuzz::FuzzArgs),
     /// Pack the crates as others would get them, and build each from its package.
     Package {
         /// Only pack.
@@ -80,6 +83,7 @@ fn main() -> Result<()> {
         Task::Codegen { check } => codegen::run(check),
         Task::DevCluster { args } => dev_cluster::run(&args),
         Task::E2e => e2e::run(),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Package { no_verify } => package::run(no_verify),
         Task::Tidy => tidy::run(),
     }

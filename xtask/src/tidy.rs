@@ -11,7 +11,8 @@ use anyhow::{Context as _, Result, bail};
 use crate::workspace;
 
 /// Folders that are read; what tools write (`target`) is in none of them.
-const FOLDERS: [&str; 7] = [".ci", "crates", "docs", "proto", "tests", "tools", "xtask"];
+const FOLDERS: [&str; 9] =
+    [".ci", "crates", "docs", "fuzz/fuzz_targets", "fuzz/src", "proto", "tests", "tools", "xtask"];
 
 /// Extensions of files written by hand.
 const TEXT: [&str; 5] = ["md", "proto", "rs", "sh", "toml"];
