@@ -12,6 +12,9 @@ use unring_peer::{GrpcUrl, PeerAddress, limits};
 use crate::node_config::{Config, Settings};
 use crate::support::show;
 
+/// Where [`crate::kad_wire`] looks for it, and its value there.
+pub(crate) const MAX_ADDRESSES_PER_PEER: usize = 8;
+
 const FILE: &str = "unring.toml";
 
 /// The bytes as a file of TOML, and as each kind of address by itself.
