@@ -21,9 +21,9 @@ struct Step {
     run: fn() -> Result<()>,
 }
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     Step { name: "test", run: || cargo(&["test", "--workspace"]) },
-    Step { name: "fmt", run: || cargo(&["fmt", "--all", "--check"]) },
+    Step { name: "fmt", run: fmt },
     Step {
         name: "clippy",
         run: || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
@@ -40,6 +40,7 @@ const STEPS: [Step; 12] = [
     },
     Step { name: "cluster", run: clusters },
     Step { name: "e2e", run: || xtask(&["e2e"]) },
+    Step { name: "fuzz", run: || xtask(&["fuzz"]) },
     Step { name: "bench", run: || xtask(&["bench", "--quick"]) },
 ];
 
@@ -95,6 +96,12 @@ fn xtask(args: &[&str]) -> Result<()> {
     let mut command = Command::new(env::current_exe().context("find this program")?);
     command.current_dir(workspace::root());
     say_and_run(command.args(args), &format!("cargo xtask {}", args.join(" ")))
+}
+
+/// The fuzz targets are a workspace of their own.
+fn fmt() -> Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])
 }
 
 fn doc() -> Result<()> {

@@ -45,7 +45,7 @@ enum Task {
     },
     /// Everything that a change must pass.
     Ci {
-        /// Only these: test, fmt, clippy, codegen, crates, package, doc, deny, sim, cluster, e2e, bench.
+        /// Only these: test, fmt, clippy, codegen, crates, package, doc, deny, sim, cluster, e2e, fuzz, bench.
         steps: Vec<String>,
     },
     /// Write the Rust code generated from proto/.

@@ -38,6 +38,8 @@ const COMMANDS: &[(&str, Runs)] = &[
     ("cargo xtask bench", Nobody("numbers to publish are taken by hand, on a quiet machine")),
     ("cargo xtask bench storm", Nobody("numbers to publish are taken by hand, on a quiet machine")),
     ("cargo xtask bench --quick", Ci),
+    ("cargo xtask fuzz", Ci),
+    ("cargo xtask fuzz record --for 600", Nobody("the same, for longer")),
     ("cargo xtask check-crate unring-dedup-store", Ci),
     ("cargo xtask check-crate --each", Ci),
     ("cargo xtask codegen", Ci),
