@@ -20,7 +20,7 @@ mod sources;
 pub mod version;
 
 pub use self::k3s::K3sFileError;
-pub use self::node::{BuildError, Node, PartEnded, Reload};
+pub use self::node::{BuildError, NetworkKeyError, Node, PartEnded, Reload};
 pub use self::security::SecretsError;
 
 /// The examples in the workspace's README compile and hold.

@@ -3,12 +3,14 @@
 use std::sync::atomic::Ordering;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use unring_cycle_detector::RingKind;
 
+use super::dht::DhtMetrics;
 use super::first_peer::SourceMetrics;
 use crate::node::Parts;
 
@@ -31,6 +33,7 @@ struct Snapshot {
     gauges: Vec<(&'static str, &'static str, f64)>,
     cpu_seconds: f64,
     sources: SourceMetrics,
+    dht: DhtMetrics,
 }
 
 impl Snapshot {
@@ -277,6 +280,7 @@ impl Snapshot {
             ],
             cpu_seconds: parts.meter.cpu_seconds(),
             sources: SourceMetrics::of(parts),
+            dht: DhtMetrics::of(parts),
         };
         snapshot.counters.extend(security);
         snapshot
@@ -295,7 +299,7 @@ pub(super) fn gauge(count: usize) -> f64 {
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        for (name, help, value) in &self.counters {
+        for (name, help, value) in self.counters.iter().chain(&self.dht.counters) {
             let counter = ConstCounter::new(*value);
             counter.encode(encoder.encode_descriptor(
                 name,
@@ -307,10 +311,16 @@ impl Collector for Snapshot {
         let cpu = ConstCounter::new(self.cpu_seconds);
         let help = "CPU time of P2P work";
         cpu.encode(encoder.encode_descriptor("cpu_seconds", help, None, cpu.metric_type())?)?;
-        for (name, help, value) in &self.gauges {
-            let gauge = ConstGauge::new(*value);
+        let dht = self.dht.gauges.iter().map(|(name, help, value)| (*name, *help, gauge(*value)));
+        for (name, help, value) in self.gauges.iter().copied().chain(dht) {
+            let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
+        let (sum, count, buckets) = &self.dht.lookup_seconds;
+        let help = "Time that look-ups in the DHT took";
+        encoder
+            .encode_descriptor("dht_lookup_seconds", help, None, MetricType::Histogram)?
+            .encode_histogram::<NoLabelSet>(*sum, *count, buckets, None)?;
         self.sources.encode(&mut encoder)
     }
 }

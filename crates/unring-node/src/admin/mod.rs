@@ -2,6 +2,7 @@
 
 mod bounded;
 mod database;
+pub(crate) mod dht;
 mod first_peer;
 mod k3s;
 mod metrics;
@@ -44,6 +45,7 @@ pub(crate) async fn serve(
         .route("/readyz", get(readyz))
         .route("/statusz", get(statusz))
         .route("/topology", get(topology::topology))
+        .route("/dht", get(dht::providers))
         .with_state(parts);
     let served = async {
         let listener = Bounded::new(TcpListener::from_std(listener)?, MAX_CONNECTIONS);

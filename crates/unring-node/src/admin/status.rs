@@ -10,6 +10,7 @@ use unring_exchange::{Engine, LastResult, Link, Now, PeerView, Signatures, Upstr
 use unring_peer::PeerId;
 
 use super::database::DatabaseStatus;
+use super::dht::DhtStatus;
 use super::first_peer::FirstPeer;
 use super::k3s::K3sStatus;
 use super::security::MembershipStatus;
@@ -34,6 +35,7 @@ pub(crate) struct Status {
     libp2p: Libp2p,
     first_peer: FirstPeer,
     k3s: K3sStatus,
+    dht: Option<DhtStatus>,
     database: DatabaseStatus,
     budget: Budget,
     log: LogStatus,
@@ -192,6 +194,7 @@ impl Status {
             floor_wins: parts.level.floor_wins(),
         };
         let k3s = K3sStatus::of(parts);
+        let dht = DhtStatus::of(parts);
         let disk = parts.exchange.disk();
         let throttled = parts.throttled.load(Ordering::Relaxed);
         let first_peer = FirstPeer::of(parts);
@@ -227,6 +230,7 @@ impl Status {
             },
             first_peer,
             k3s,
+            dht,
             database: DatabaseStatus::new(engine, now, disk.clone()),
             budget,
             log: LogStatus { lines: parts.log.written(), suppressed: parts.log.suppressed() },

@@ -1,6 +1,7 @@
 //! The command line of `unring`.
 
 mod client_cert;
+mod lookup;
 mod serve;
 
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
     match matches.subcommand() {
         Some(("serve", args)) => serve::run(args),
         Some(("client-cert", args)) => client_cert::run(args),
+        Some(("lookup", args)) => lookup::run(args),
         _ => {
             print_line(&format!(
                 "unring {}\ncommit {}\nprotocol {}",
@@ -78,7 +80,25 @@ fn command() -> Command {
                 .about("Make a certificate with a new identity, for gRPC tools such as grpcurl")
                 .arg(out),
         )
+        .subcommand(lookup_command())
         .subcommand(Command::new("version").about("Print version, commit and protocol version"))
+}
+
+fn lookup_command() -> Command {
+    let key = Arg::new("key")
+        .required(true)
+        .value_name("KEY")
+        .help("A digest such as sha256:26c6... or a name such as docker.io/library/nginx:1.27");
+    let admin = Arg::new("admin")
+        .long("admin")
+        .value_name("ADDRESS:PORT")
+        .default_value("127.0.0.1:5873")
+        .value_parser(value_parser!(std::net::SocketAddr))
+        .help("Where the node serves listen.admin");
+    Command::new("lookup")
+        .about("Ask the running node which nodes of the DHT provide a key")
+        .arg(key)
+        .arg(admin)
 }
 
 fn print_line(line: &str) {

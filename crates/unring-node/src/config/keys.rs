@@ -73,7 +73,7 @@ pub const KEYS: &[Key] = &[
     key(
         "listen.admin",
         "ADDRESS:PORT",
-        "Where /metrics, /healthz, /readyz, /statusz and /topology are served, in plain HTTP [default: 127.0.0.1:5873]",
+        "Where /metrics, /healthz, /readyz, /statusz, /topology and /dht are served, in plain HTTP [default: 127.0.0.1:5873]",
     ),
     key(
         "advertise.grpc",
@@ -145,6 +145,27 @@ pub const KEYS: &[Key] = &[
     key("k3s.distribution", "k3s or rke2", "Which of both these servers are [default: k3s]"),
     key("k3s.client_certificate", "a PEM file", "Certificate of this node for these servers"),
     key("k3s.client_key", "a PEM file", "Private key of that certificate"),
+    key(
+        "dht.mode",
+        "server or off",
+        "Whether the node takes part in the DHT that tells who has which image content [default: server]",
+    ),
+    key(
+        "dht.network_key_file",
+        "a file with at least 64 hexadecimal digits",
+        "Key of a private network, for libp2p; K3s's is cred/ipsec.psk of its server",
+    ),
+    key(
+        "dht.reprovide_interval",
+        "1s to 1h",
+        "Others are told of each key once in this time [default: 12m]",
+    ),
+    key("dht.record_validity", "2s to 48h", "How long what others told is believed [default: 19m]"),
+    key(
+        "dht.max_records",
+        "1024 to 4194304",
+        "Records of other nodes that are kept [default: 262144]",
+    ),
     key(
         "log.format",
         "auto, human or json",

@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod defaults;
+mod dht;
 mod error;
 mod k3s;
 mod keys;
@@ -20,6 +21,7 @@ use unring_bootstrap::Candidate;
 use unring_peer::{GrpcUrl, JoinToken, PeerAddress, PeerLists};
 use unring_rate_governor::CpuBudget;
 
+pub use self::dht::Dht;
 pub use self::error::ConfigError;
 pub(crate) use self::error::TOKEN_VARIABLE;
 pub use self::k3s::K3s;
@@ -52,6 +54,8 @@ pub struct Config {
     pub timing: Timing,
     /// What it has to do with K3s and RKE2.
     pub k3s: K3s,
+    /// How it takes part in the DHT.
+    pub dht: Dht,
     /// What it writes.
     pub log: Log,
     /// Who belongs to its cluster.

@@ -14,7 +14,7 @@ use unring_rate_governor::CpuBudget;
 use super::keys::KEYS;
 use super::settings::{Setting, Settings};
 use super::{
-    Advertise, Config, ConfigError, K3s, Limits, Listen, Log, LogFormat, Security, Timing,
+    Advertise, Config, ConfigError, Dht, K3s, Limits, Listen, Log, LogFormat, Security, Timing,
     bootstrap, defaults,
 };
 
@@ -73,6 +73,7 @@ impl Config {
                     .unwrap_or(defaults::DRAIN_DEADLINE),
             },
             k3s: K3s::read(s)?,
+            dht: Dht::read(s)?,
             log: Log {
                 format: s.parse("log.format", log_format)?.unwrap_or(LogFormat::Auto),
                 level: s
@@ -193,7 +194,7 @@ fn bad_value(key: &'static str, setting: &Setting, value: &Value) -> ConfigError
     ConfigError::BadValue { from: setting.source.clone(), key, value, accepts }
 }
 
-fn text(value: &Value) -> Option<&str> {
+pub(super) fn text(value: &Value) -> Option<&str> {
     value.as_str()
 }
 
@@ -234,7 +235,7 @@ fn listen_address(value: &Value) -> Option<SocketAddr> {
         .then_some(SocketAddr::new(ip, port.parse().ok()?))
 }
 
-fn integer<T: TryFrom<i64>>(range: RangeInclusive<i64>) -> impl Fn(&Value) -> Option<T> {
+pub(super) fn integer<T: TryFrom<i64>>(range: RangeInclusive<i64>) -> impl Fn(&Value) -> Option<T> {
     move |value| {
         let number = value.as_integer().or_else(|| from_str(value))?;
         range.contains(&number).then(|| T::try_from(number).ok())?
@@ -250,7 +251,7 @@ fn budget(value: &Value) -> Option<CpuBudget> {
     CpuBudget::from_percent(percent).ok()
 }
 
-fn duration(range: RangeInclusive<Duration>) -> impl Fn(&Value) -> Option<Duration> {
+pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&Value) -> Option<Duration> {
     move |value| {
         humantime::parse_duration(text(value)?).ok().filter(|duration| range.contains(duration))
     }

@@ -69,6 +69,7 @@ impl Node {
             None => None,
         };
         let legacy = k3s::clients(&config.k3s)?;
+        let network_key = super::dht::network_key(&config.dht)?;
         let identity = identity::load_or_create(&config.data_dir)?;
         let security = Admittance::load(&config.security, identity.peer_id())?;
         let memory = Memory::open(&config.data_dir)?;
@@ -84,8 +85,10 @@ impl Node {
 
         let meter = Arc::new(CpuMeter::new());
         let runtime = p2p_runtime(&meter).map_err(BuildError::Runtime)?;
-        let (network, network_handle, network_events) = runtime
-            .block_on(Network::bind(identity.keypair().clone(), network_config(&config)))
+        let mut network_config = network_config(&config);
+        network_config.network_key = network_key;
+        let (mut network, network_handle, network_events) = runtime
+            .block_on(Network::bind(identity.keypair().clone(), network_config))
             .map_err(BuildError::Libp2p)?;
         let listening: Vec<_> = config
             .listen
@@ -94,6 +97,10 @@ impl Node {
             .filter_map(|wanted| really_listening(*wanted, &network_handle.listen_addresses()))
             .collect();
         let advertised = Advertised::new(&config, grpc_address, &listening, default_route);
+        let router = network.router();
+        if router.is_some() {
+            super::dht::announce(&mut network, &advertised);
+        }
 
         let tls = TlsIdentity::new(&identity).map_err(BuildError::Tls)?;
         let connector = UrlConnector::new(&tls, config.insecure).map_err(BuildError::Tls)?;
@@ -121,6 +128,7 @@ impl Node {
             exchange,
             network: network_handle,
             sources,
+            router,
             governor: Arc::new(Governor::new(governor_config(&config)?)),
             meter,
             throttled: Arc::new(AtomicU64::new(0)),
@@ -195,18 +203,15 @@ fn first_peers(
 
 fn network_config(config: &Config) -> unring_routing_kad::Config {
     let limits = Limits::new(config.limits.max_connections);
+    let kad = super::dht::kad(&config.dht);
+    let external = config.advertise.libp2p.iter().map(|address| address.as_multiaddr().clone());
     unring_routing_kad::Config {
         listen: config.listen.libp2p.iter().map(|address| multiaddr(*address)).collect(),
-        external: config
-            .advertise
-            .libp2p
-            .iter()
-            .map(|address| address.as_multiaddr().clone())
-            .collect(),
+        external: if kad.is_some() { vec![] } else { external.collect() },
         agent_version: format!("unring/{}", version::VERSION),
         dial: DialConfig::for_limits(&limits),
         limits,
-        kad: None,
+        kad,
         network_key: None,
     }
 }

@@ -37,6 +37,9 @@ pub enum BuildError {
     /// libp2p does not start.
     #[error("cannot start libp2p: check listen.libp2p")]
     Libp2p(#[source] unring_routing_kad::BindError),
+    /// No network key.
+    #[error(transparent)]
+    NetworkKey(#[from] super::NetworkKeyError),
     /// TLS does not start.
     #[error("cannot set up TLS")]
     Tls(#[source] unring_peer_addr::TlsError),

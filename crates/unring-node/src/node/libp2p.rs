@@ -4,6 +4,7 @@ use unring_routing_kad::{Event, EventReceiver, WantedPeer};
 
 use super::Parts;
 use crate::exchange::wall_clock;
+use crate::log::NODE;
 
 /// Keeps the network told whom to stay connected to.
 pub(super) async fn follow_book(parts: &Parts) {
@@ -64,7 +65,13 @@ pub(super) async fn log_events(mut events: EventReceiver) {
             }
             Event::Listening { address } => tracing::debug!(%address, "libp2p listens"),
             Event::StoreAlmostFull { records, limit } => {
-                tracing::debug!(records, limit, "the network was told of its full store")
+                tracing::warn!(
+                    target: NODE,
+                    event = "dht_store_almost_full",
+                    records,
+                    limit,
+                    "the store of what other nodes have is almost full: above the limit they are refused, and their content is found less often; raise dht.max_records"
+                );
             }
             Event::Missed { count } => tracing::debug!(count, "network events missed"),
         }

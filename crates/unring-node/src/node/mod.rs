@@ -2,6 +2,7 @@
 
 mod build;
 mod control;
+pub(crate) mod dht;
 mod error;
 mod libp2p;
 mod machine;
@@ -21,6 +22,7 @@ use unring_peer::PeerId;
 use unring_peer_addr::{AcceptCounters, Pressure};
 use unring_rate_governor::{CpuMeter, Governor};
 
+pub use self::dht::NetworkKeyError;
 pub use self::error::BuildError;
 pub use self::reload::Reload;
 pub use self::run::PartEnded;
@@ -65,6 +67,8 @@ pub(crate) struct Parts {
     pub(crate) exchange: Exchange,
     pub(crate) network: unring_routing_kad::Handle,
     pub(crate) sources: Sources,
+    /// `None`: it takes no part in the DHT.
+    pub(crate) router: Option<Arc<unring_routing_kad::KadRouter>>,
     pub(crate) governor: Arc<Governor<CallerKey>>,
     pub(crate) meter: Arc<CpuMeter>,
     pub(crate) security: Admittance,

@@ -24,6 +24,8 @@ const TOPOLOGY: Runs = Test("the_topology_is_served_in_every_documented_format")
 const K3S: Runs = Test("a_lone_node_gives_its_own_address_to_those_with_a_token");
 const HEALTH: Runs = Test("a_node_that_joins_nobody_is_alive_and_ready");
 
+const LOOKUP: Runs = Test("what_another_node_advertises_is_looked_up");
+
 /// Each command line, and who runs it. Programs of the operating system are not listed.
 const COMMANDS: &[(&str, Runs)] = &[
     ("cargo build --workspace", Ci),
@@ -66,6 +68,8 @@ const COMMANDS: &[(&str, Runs)] = &[
     ("cargo xtask dev-cluster --help", Test("a_wrong_argument_exits_64_and_touches_nothing")),
     ("unring serve --config /etc/unring/unring.toml", Test("every_setup_of_the_documents_parses")),
     ("unring serve --help", Test("help_and_version_are_no_errors")),
+    ("unring lookup docker.io/library/nginx:1.27", LOOKUP),
+    ("curl 'http://127.0.0.1:5873/dht?key=docker.io/library/nginx:1.27'", LOOKUP),
     ("unring version", Test("version_says_version_commit_and_protocol")),
     ("unring client-cert --out client", Test("a_client_certificate_is_for_its_user_alone")),
     (

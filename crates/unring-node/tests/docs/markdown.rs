@@ -11,6 +11,7 @@ pub(crate) const DOCUMENTS: &[&str] = &[
     "CHANGELOG.md",
     "docs/dev-cluster.md",
     "docs/first-peer.md",
+    "docs/dht.md",
     "docs/governor.md",
     "docs/grpc.md",
     "docs/k3s.md",

@@ -8,6 +8,7 @@ mod bad_requests;
 mod bad_upstreams;
 mod commands;
 mod database;
+mod dht;
 mod disk;
 mod k3s;
 mod raw_grpc;
