@@ -31,7 +31,7 @@ use crate::activity::Activity;
 use crate::status::chain;
 use crate::tls::{peer_of, refused_certificate};
 use crate::wire::Wire;
-use crate::{Accepted, ConnectInfo, Pressure, TlsError, TlsIdentity, Transport};
+use crate::{Accepted, ConnectInfo, Pressure, TlsError, TlsIdentity, TlsSwitch, Transport};
 
 /// Connections open at once, handshakes included: a node's neighbours many times over, at about 50 KiB each. One more
 /// takes the place of the one that has made no call for longest, or is closed at once.
@@ -102,7 +102,7 @@ impl Default for AcceptLimits {
 #[derive(Debug)]
 pub struct Incoming {
     listener: TcpListener,
-    tls: Option<Tls>,
+    tls: Option<TlsSwitch>,
     handshake_timeout: Duration,
     counters: Arc<AcceptCounters>,
     pressure: Arc<Pressure>,
@@ -112,15 +112,6 @@ pub struct Incoming {
     starts: Bucket,
     handshakes: JoinSet<Option<ServerIo>>,
     pause: Option<Pin<Box<Sleep>>>,
-}
-
-#[derive(Clone)]
-struct Tls(TlsAcceptor);
-
-impl std::fmt::Debug for Tls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tls(..)")
-    }
 }
 
 impl Incoming {
@@ -134,8 +125,18 @@ impl Incoming {
         limits: AcceptLimits,
         counters: Arc<AcceptCounters>,
     ) -> Result<Self, TlsError> {
-        let tls = Tls(TlsAcceptor::from(identity.server_config()?));
-        Ok(Self::new(listener, Some(tls), &limits, counters))
+        Ok(Self::switched(listener, TlsSwitch::new(identity)?, limits, counters))
+    }
+
+    /// Connections over mutual TLS that changes while they are open.
+    #[must_use]
+    pub fn switched(
+        listener: TcpListener,
+        tls: TlsSwitch,
+        limits: AcceptLimits,
+        counters: Arc<AcceptCounters>,
+    ) -> Self {
+        Self::new(listener, Some(tls), &limits, counters)
     }
 
     /// Connections in plaintext: for loopback, or where the operator insists.
@@ -150,7 +151,7 @@ impl Incoming {
 
     fn new(
         listener: TcpListener,
-        tls: Option<Tls>,
+        tls: Option<TlsSwitch>,
         limits: &AcceptLimits,
         counters: Arc<AcceptCounters>,
     ) -> Self {
@@ -210,7 +211,7 @@ impl Incoming {
         let mut tcp = Throttled::new(tcp);
         let limit = self.handshake_timeout;
         let (counters, pressure) = (Arc::clone(&self.counters), Arc::clone(&self.pressure));
-        let Some(Tls(acceptor)) = self.tls.clone() else {
+        let Some(tls) = &self.tls else {
             self.starts.take(PARTS - 1);
             let info = ConnectInfo { peer: None, remote, transport: Transport::Plaintext };
             tcp.start(pressure, counters);
@@ -218,6 +219,7 @@ impl Incoming {
             return Some(ServerIo::new(Wire::Plain(tcp), Accepted { info, activity }, slot));
         };
         self.starts.take(PARTS - 1);
+        let acceptor = TlsAcceptor::from(tls.server());
         self.handshakes.spawn(async move {
             let tls = handshake(&acceptor, tcp, remote, limit, &counters).await;
             drop(place);
@@ -243,9 +245,10 @@ async fn handshake(
     match timeout(limit, acceptor.accept(tcp)).await {
         Ok(Ok(tls)) => Some(tls),
         Ok(Err(error)) => {
-            let why = refused_certificate(&error).map_or_else(|| chain(&error), |why| chain(&why));
+            let refused = refused_certificate(&error);
+            let why = refused.map_or_else(|| chain(&error), |why| chain(&why));
             tracing::debug!(%remote, error = why, "TLS handshake failed");
-            counters.handshake_failed();
+            counters.handshake_failed(refused);
             None
         }
         Err(_) => {

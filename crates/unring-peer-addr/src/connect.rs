@@ -2,10 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use rustls::pki_types::{DnsName, ServerName};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -15,7 +13,7 @@ use unring_peer::{GrpcUrl, NotAMember, PeerId};
 
 use crate::tls::{peer_of, refused_certificate};
 use crate::wire::{ClientIo, Wire};
-use crate::{InvalidCertificate, TlsError, TlsIdentity};
+use crate::{InvalidCertificate, TlsError, TlsIdentity, TlsSwitch};
 
 /// Time for one address, TLS handshake included: nodes of a cluster are milliseconds apart, and what takes longer is
 /// better asked again later than waited for.
@@ -166,7 +164,7 @@ pub async fn probe<C: Connector>(connector: &C, url: &GrpcUrl) -> Result<PeerId,
 /// Connects to `https://` URLs over mutual TLS.
 #[derive(Clone, Debug)]
 pub struct TlsConnector {
-    pub(crate) config: Arc<ClientConfig>,
+    pub(crate) tls: TlsSwitch,
 }
 
 impl TlsConnector {
@@ -175,7 +173,7 @@ impl TlsConnector {
     /// # Errors
     /// When the TLS library refuses the configuration.
     pub fn new(identity: &TlsIdentity) -> Result<Self, TlsError> {
-        Ok(Self { config: identity.client_config()? })
+        Ok(Self { tls: TlsSwitch::new(identity)? })
     }
 
     async fn handshake(
@@ -184,7 +182,7 @@ impl TlsConnector {
         address: SocketAddr,
     ) -> Result<Connection<ClientIo>, ConnectError> {
         let tcp = tcp(url, address).await?;
-        let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.config));
+        let connector = tokio_rustls::TlsConnector::from(self.tls.client());
         let fail = |source| {
             let url = url.clone();
             match refused_certificate(&source) {
@@ -252,6 +250,13 @@ pub struct UrlConnector {
 }
 
 impl UrlConnector {
+    /// A connector whose TLS changes while connections are open, and which leaves this machine without TLS only when
+    /// `insecure`.
+    #[must_use]
+    pub fn switched(tls: TlsSwitch, insecure: bool) -> Self {
+        Self { tls: TlsConnector { tls }, plain: PlainConnector::new(insecure) }
+    }
+
     /// A connector that shows `identity` over TLS, and leaves this machine without TLS only when `insecure`.
     ///
     /// # Errors

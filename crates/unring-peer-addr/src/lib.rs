@@ -57,5 +57,7 @@ pub use self::refusal::Refusal;
 pub use self::remote::{OutboundOpen, OutboundUpdate, RemoteBatch};
 pub use self::server::{ServeError, serve};
 pub use self::status::ERROR_DOMAIN;
-pub use self::tls::{InvalidCertificate, TlsError, TlsIdentity};
+pub use self::tls::{
+    ClusterTls, InvalidCertificate, InvalidClusterTls, TlsError, TlsIdentity, TlsSwitch,
+};
 pub use self::wire::ClientIo;

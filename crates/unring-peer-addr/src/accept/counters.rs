@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::slots::Full;
+use crate::InvalidCertificate;
 use crate::activity::Lapse;
 
 /// Counts what became of connections; shared by the listeners of a node.
@@ -22,6 +23,9 @@ pub struct AcceptCounters {
     idle: AtomicU64,
     gave_way: AtomicU64,
     unread: AtomicU64,
+    certificate_expired: AtomicU64,
+    certificate_outside: AtomicU64,
+    certificate_invalid: AtomicU64,
 }
 
 /// The counts at one moment, since the process started.
@@ -55,6 +59,12 @@ pub struct AcceptCounts {
     pub gave_way: u64,
     /// Connections closed because the answer to a call was not read.
     pub unread: u64,
+    /// Among the handshakes that failed: the certificate's time is over, or has not come.
+    pub certificate_expired: u64,
+    /// Among the handshakes that failed: the cluster's authority does not speak for the certificate.
+    pub certificate_outside: u64,
+    /// Among the handshakes that failed: the certificate is not one of a peer.
+    pub certificate_invalid: u64,
 }
 
 impl AcceptCounters {
@@ -76,6 +86,9 @@ impl AcceptCounters {
             idle: self.idle.load(Relaxed),
             gave_way: self.gave_way.load(Relaxed),
             unread: self.unread.load(Relaxed),
+            certificate_expired: self.certificate_expired.load(Relaxed),
+            certificate_outside: self.certificate_outside.load(Relaxed),
+            certificate_invalid: self.certificate_invalid.load(Relaxed),
         }
     }
 
@@ -83,8 +96,31 @@ impl AcceptCounters {
         self.accepted.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn handshake_failed(&self) {
+    /// `refused` is what was wrong with the other end's certificate, if that is what failed.
+    pub(super) fn handshake_failed(&self, refused: Option<InvalidCertificate>) {
         self.handshake_failed.fetch_add(1, Relaxed);
+        let Some(refused) = refused else { return };
+        let count = match refused {
+            InvalidCertificate::Validity { .. } | InvalidCertificate::ClusterExpired { .. } => {
+                &self.certificate_expired
+            }
+            InvalidCertificate::NotEndorsed
+            | InvalidCertificate::Endorsement
+            | InvalidCertificate::OtherAuthority
+            | InvalidCertificate::ClusterCertificate
+            | InvalidCertificate::EndorsementSignature => &self.certificate_outside,
+            InvalidCertificate::Count { .. }
+            | InvalidCertificate::TooLarge { .. }
+            | InvalidCertificate::Malformed
+            | InvalidCertificate::UnknownCriticalExtension
+            | InvalidCertificate::NoExtension
+            | InvalidCertificate::ExtensionTwice
+            | InvalidCertificate::Extension
+            | InvalidCertificate::Algorithm
+            | InvalidCertificate::SelfSignature
+            | InvalidCertificate::Binding { .. } => &self.certificate_invalid,
+        };
+        count.fetch_add(1, Relaxed);
     }
 
     pub(super) fn handshake_timed_out(&self) {

@@ -138,7 +138,7 @@ async fn a_tls_connection_under_pressure_reads_its_burst() {
         let config = crate::TlsConnector::new(&TlsIdentity::new(&identity(2)).unwrap()).unwrap();
         let tcp = TcpStream::connect(address).await.unwrap();
         let name = ServerName::IpAddress(address.ip().into());
-        let mut tls = TlsConnector::from(config.config).connect(name, tcp).await.unwrap();
+        let mut tls = TlsConnector::from(config.tls.client()).connect(name, tcp).await.unwrap();
         // The handshake's last read would take some of what follows it at once.
         sending.await.unwrap();
         tls.write_all(&[7; SENT]).await.unwrap();

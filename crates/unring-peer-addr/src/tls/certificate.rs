@@ -18,6 +18,9 @@ use crate::limits::{MAX_PUBLIC_KEY_BYTES, MAX_SIGNATURE_BYTES};
 /// [`EXTENSION_OID`](super::EXTENSION_OID) as the parser has it.
 const EXTENSION: Oid<'static> = oid!(1.3.6.1.4.1.53594.1.1);
 
+/// [`ENDORSEMENT_OID`](super::ENDORSEMENT_OID) as the parser has it.
+const ENDORSEMENT: Oid<'static> = oid!(2.25.6105827043981530113.1);
+
 /// Bytes of a certificate. One with an RSA identity takes 1.4 KiB; a longer one is refused.
 const MAX_CERTIFICATE_BYTES: usize = 8 * 1024;
 
@@ -46,7 +49,7 @@ pub enum InvalidCertificate {
     #[error("the certificate has no libp2p public key extension (1.3.6.1.4.1.53594.1.1)")]
     NoExtension,
     /// The extension twice.
-    #[error("the certificate has the libp2p public key extension twice")]
+    #[error("the certificate has an extension twice")]
     ExtensionTwice,
     /// An extension that cannot be read.
     #[error("the libp2p public key extension cannot be read")]
@@ -67,6 +70,29 @@ pub enum InvalidCertificate {
     /// Not signed by its own key.
     #[error("the certificate is not signed by its own key")]
     SelfSignature,
+    /// Without a certificate of the cluster's authority, where there is one.
+    #[error("the certificate is not endorsed by one of the cluster's authority")]
+    NotEndorsed,
+    /// An endorsement that cannot be read.
+    #[error("the cluster's endorsement cannot be read")]
+    Endorsement,
+    /// Endorsed by a certificate of another authority.
+    #[error("the certificate is endorsed by one of another authority than the cluster's")]
+    OtherAuthority,
+    /// Endorsed by a certificate whose time is over.
+    #[error("the cluster's certificate was valid until {not_after} (Unix time), now is {now}")]
+    ClusterExpired {
+        /// Last second.
+        not_after: u64,
+        /// This node's clock.
+        now: u64,
+    },
+    /// Endorsed by a certificate that breaks another rule: not valid yet, for another use, or badly signed.
+    #[error("the cluster's certificate is refused")]
+    ClusterCertificate,
+    /// The cluster's certificate did not sign the certificate's key.
+    #[error("the certificate's key is not signed by the cluster's certificate that it carries")]
+    EndorsementSignature,
     /// The identity did not sign the certificate's key.
     #[error("the certificate's key is not signed by {peer}, whose key it carries")]
     Binding {
@@ -81,6 +107,7 @@ pub(super) struct Certificate<'a> {
     x509: X509Certificate<'a>,
     key: PublicKey,
     signature: Vec<u8>,
+    endorsement: Option<&'a [u8]>,
     scheme: SignatureScheme,
 }
 
@@ -95,9 +122,13 @@ impl<'a> Certificate<'a> {
         if !rest.is_empty() || x509.signature_value.unused_bits != 0 {
             return Err(InvalidCertificate::Malformed);
         }
-        let mut found = None;
+        let (mut found, mut endorsement) = (None, None);
         for extension in x509.extensions() {
-            if extension.oid != EXTENSION {
+            if extension.oid == ENDORSEMENT {
+                if endorsement.replace(extension.value).is_some() {
+                    return Err(InvalidCertificate::ExtensionTwice);
+                }
+            } else if extension.oid != EXTENSION {
                 if extension.critical {
                     return Err(InvalidCertificate::UnknownCriticalExtension);
                 }
@@ -107,12 +138,17 @@ impl<'a> Certificate<'a> {
         }
         let (key, signature) = signed_key(found.ok_or(InvalidCertificate::NoExtension)?)?;
         let scheme = scheme(&x509).ok_or(InvalidCertificate::Algorithm)?;
-        Ok(Self { x509, key, signature, scheme })
+        Ok(Self { x509, key, signature, endorsement, scheme })
     }
 
     /// The peer whose key it carries.
     pub(super) fn peer_id(&self) -> PeerId {
         self.key.to_peer_id()
+    }
+
+    /// The extension by which a certificate of the cluster's authority speaks for it; not checked.
+    pub(super) fn endorsement(&self) -> Option<&'a [u8]> {
+        self.endorsement
     }
 
     /// The scheme that its key signs with.

@@ -3,6 +3,8 @@
 //! and its signature over the certificate's key. No authority is needed, names are not checked.
 
 mod certificate;
+mod cluster;
+mod switch;
 mod verifier;
 
 use std::sync::Arc;
@@ -19,11 +21,17 @@ use unring_peer::{Identity, PeerId};
 pub use self::certificate::InvalidCertificate;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::certificate::checked_peer;
+pub use self::cluster::{ClusterTls, InvalidClusterTls};
+pub use self::switch::TlsSwitch;
 use self::verifier::PeerVerifier;
 
 /// The extension: {iso(1) identified-organization(3) dod(6) internet(1) private(4) enterprise(1) protocol-labs(53594)
 /// p2p(1) public-key(1)}.
 const EXTENSION_OID: [u64; 9] = [1, 3, 6, 1, 4, 1, 53594, 1, 1];
+
+/// The extension by which a certificate of the cluster's authority speaks for this one: under the arc for which nobody is
+/// asked (ITU-T X.667), with 63 random bits instead of a UUID's 128, which the libraries do not write.
+const ENDORSEMENT_OID: [u64; 4] = [2, 25, 6_105_827_043_981_530_113, 1];
 
 /// What the identity's key signs, before the certificate's public key (SubjectPublicKeyInfo, DER).
 const SIGNATURE_PREFIX: &[u8] = b"libp2p-tls-handshake:";
@@ -38,6 +46,7 @@ pub struct TlsIdentity {
     certificate: CertificateDer<'static>,
     certificate_pem: String,
     key: Arc<KeyPair>,
+    cluster: Option<ClusterTls>,
 }
 
 /// Why there is no certificate or no TLS configuration.
@@ -58,11 +67,20 @@ impl TlsIdentity {
     /// # Errors
     /// When the operating system's random source fails.
     pub fn new(identity: &Identity) -> Result<Self, TlsError> {
-        Self::with(identity, |_| {})
+        Self::with(identity, None, |_| {})
+    }
+
+    /// The same, of a cluster that has an authority: it speaks for this certificate, and has to for that of the other end.
+    ///
+    /// # Errors
+    /// When the operating system's random source fails.
+    pub fn in_cluster(identity: &Identity, cluster: ClusterTls) -> Result<Self, TlsError> {
+        Self::with(identity, Some(cluster), |_| {})
     }
 
     fn with(
         identity: &Identity,
+        cluster: Option<ClusterTls>,
         change: impl FnOnce(&mut CertificateParams),
     ) -> Result<Self, TlsError> {
         let key = KeyPair::generate().map_err(TlsError::Certificate)?;
@@ -72,6 +90,12 @@ impl TlsIdentity {
         // load the certificate. A node that knows it demands it either way.
         params.custom_extensions =
             vec![CustomExtension::from_oid_content(&EXTENSION_OID, signed_key(identity, &key))];
+        let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
+        if let Some(endorsement) = cluster.as_ref().and_then(|cluster| cluster.endorse(&spki)) {
+            params
+                .custom_extensions
+                .push(CustomExtension::from_oid_content(&ENDORSEMENT_OID, endorsement));
+        }
         change(&mut params);
         let certificate = params.self_signed(&key).map_err(TlsError::Certificate)?;
         Ok(Self {
@@ -79,6 +103,7 @@ impl TlsIdentity {
             certificate_pem: certificate.pem(),
             certificate: certificate.into(),
             key: Arc::new(key),
+            cluster,
         })
     }
 
@@ -106,7 +131,7 @@ impl TlsIdentity {
     /// When the TLS library refuses the configuration.
     pub fn server_config(&self) -> Result<Arc<ServerConfig>, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let verifier = Arc::new(PeerVerifier::new(&provider));
+        let verifier = Arc::new(PeerVerifier::new(&provider, self.cluster.clone()));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(TlsError::Config)?
@@ -125,7 +150,7 @@ impl TlsIdentity {
     /// When the TLS library refuses the configuration.
     pub fn client_config(&self) -> Result<Arc<ClientConfig>, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let verifier = Arc::new(PeerVerifier::new(&provider));
+        let verifier = Arc::new(PeerVerifier::new(&provider, self.cluster.clone()));
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(TlsError::Config)?

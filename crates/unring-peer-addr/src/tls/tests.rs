@@ -15,7 +15,7 @@ use unring_peer::GrpcUrl;
 
 use super::certificate::{Certificate, InvalidCertificate};
 use super::verifier::PeerVerifier;
-use super::{EXTENSION_OID, TlsIdentity, signed_key};
+use super::{EXTENSION_OID, TlsIdentity, TlsSwitch, signed_key};
 use crate::tests::support::{Node, identity, peer};
 use crate::{
     AcceptCounters, AcceptCounts, AcceptLimits, CallError, Client, ConnectError, Incoming,
@@ -23,6 +23,11 @@ use crate::{
 };
 
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// What a client shows that is not ours.
+fn tls_with(client: ClientConfig) -> TlsSwitch {
+    TlsSwitch::new(&TlsIdentity::new(&identity(2)).unwrap()).unwrap().with_client(client)
+}
 
 fn check(certificate: &CertificateDer<'_>) -> Result<String, InvalidCertificate> {
     let algorithms = ring::default_provider().signature_verification_algorithms;
@@ -33,7 +38,7 @@ fn check(certificate: &CertificateDer<'_>) -> Result<String, InvalidCertificate>
 }
 
 fn forged(change: impl FnOnce(&mut CertificateParams)) -> TlsIdentity {
-    TlsIdentity::with(&identity(2), change).unwrap()
+    TlsIdentity::with(&identity(2), None, change).unwrap()
 }
 
 fn refused(change: impl FnOnce(&mut CertificateParams)) -> InvalidCertificate {
@@ -189,7 +194,7 @@ async fn both_ends_know_each_other() {
 async fn a_client_without_a_certificate_is_refused() {
     let server = server(node_1(), AcceptLimits::new()).await;
     let provider = Arc::new(ring::default_provider());
-    let verifier = Arc::new(PeerVerifier::new(&provider));
+    let verifier = Arc::new(PeerVerifier::new(&provider, None));
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
@@ -197,7 +202,7 @@ async fn a_client_without_a_certificate_is_refused() {
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let error = ask(&server, &TlsConnector { config: Arc::new(config) }).await.unwrap_err();
+    let error = ask(&server, &TlsConnector { tls: tls_with(config) }).await.unwrap_err();
     assert!(error.to_string().contains("CertificateRequired"), "{error}");
     server.until(AcceptCounts { handshake_failed: 1, ..AcceptCounts::default() }).await;
 }
@@ -217,7 +222,13 @@ async fn a_client_with_a_forged_or_expired_certificate_is_refused() {
         ask(&server, &TlsConnector::new(identity).unwrap()).await.unwrap_err();
     }
     assert!(server.node.calls.lock().unwrap().is_empty());
-    server.until(AcceptCounts { handshake_failed: 2, ..AcceptCounts::default() }).await;
+    let counts = AcceptCounts {
+        handshake_failed: 2,
+        certificate_expired: 1,
+        certificate_invalid: 1,
+        ..AcceptCounts::default()
+    };
+    server.until(counts).await;
 }
 
 #[tokio::test]

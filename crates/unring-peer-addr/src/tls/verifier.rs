@@ -14,16 +14,19 @@ use rustls::{
 };
 
 use super::certificate::{Certificate, InvalidCertificate};
+use super::cluster::ClusterTls;
 
 /// Accepts any peer that proves who it is.
 #[derive(Debug)]
 pub(super) struct PeerVerifier {
     algorithms: WebPkiSupportedAlgorithms,
+    /// Where there is one, its authority has to speak for every peer.
+    cluster: Option<ClusterTls>,
 }
 
 impl PeerVerifier {
-    pub(super) fn new(provider: &CryptoProvider) -> Self {
-        Self { algorithms: provider.signature_verification_algorithms }
+    pub(super) fn new(provider: &CryptoProvider, cluster: Option<ClusterTls>) -> Self {
+        Self { algorithms: provider.signature_verification_algorithms, cluster }
     }
 
     fn check(
@@ -37,7 +40,10 @@ impl PeerVerifier {
             return Err(refuse(InvalidCertificate::Count { got }));
         }
         let certificate = Certificate::parse(certificate).map_err(refuse)?;
-        certificate.check(&self.algorithms, now).map_err(refuse)
+        certificate.check(&self.algorithms, now).map_err(refuse)?;
+        let Some(cluster) = &self.cluster else { return Ok(()) };
+        let spki = certificate.subject_public_key_info();
+        cluster.check(certificate.endorsement(), &spki, now).map_err(refuse)
     }
 
     /// The proof that the other end holds the certificate's key.
