@@ -7,6 +7,7 @@ use crate::node::Parts;
 
 /// What was refused for who it comes from, and how the files behind it are doing.
 pub(super) fn counters(parts: &Parts, engine: &Counters) -> Vec<(&'static str, &'static str, u64)> {
+    let accepted = parts.accepted.counts();
     let calls = parts.security.guard().counts();
     let view = parts.security.view(parts.exchange.now().mono);
     vec![
@@ -45,6 +46,21 @@ pub(super) fn counters(parts: &Parts, engine: &Counters) -> Vec<(&'static str, &
             "Records kept out because their membership tag was made with another join token",
             engine.records_wrong_tag,
         ),
+        (
+            "security_certificates_expired",
+            "Inbound handshakes refused because a certificate's time is over or has not come",
+            accepted.certificate_expired,
+        ),
+        (
+            "security_certificates_other_authority",
+            "Inbound handshakes refused because the cluster's authority does not speak for the certificate",
+            accepted.certificate_outside,
+        ),
+        (
+            "security_certificates_invalid",
+            "Inbound handshakes refused because the certificate is not one of a peer",
+            accepted.certificate_invalid,
+        ),
         ("security_reloads", "Times that changed secrets or lists were taken over", view.reloads),
         (
             "security_reload_failures",
@@ -59,6 +75,7 @@ pub(super) fn counters(parts: &Parts, engine: &Counters) -> Vec<(&'static str, &
 pub(super) struct MembershipStatus {
     tokens: usize,
     old_token_accepted_for_s: Option<f64>,
+    by_authority: bool,
     allowed: usize,
     denied: usize,
     reloads: u64,
@@ -72,6 +89,7 @@ impl MembershipStatus {
         Self {
             tokens: view.tokens,
             old_token_accepted_for_s: view.overlap_left.map(|left| left.as_secs_f64()),
+            by_authority: view.by_authority,
             allowed: view.allowed,
             denied: view.denied,
             reloads: view.reloads,

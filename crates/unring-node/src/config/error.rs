@@ -76,6 +76,14 @@ pub enum ConfigError {
         /// What is missing.
         needs: &'static str,
     },
+    /// Some of the files of a cluster's authority, and not all.
+    #[error(
+        "{missing} is not set: set security.ca_file, security.cert_file and security.key_file, or none of them"
+    )]
+    ClusterFiles {
+        /// The key that is not set.
+        missing: &'static str,
+    },
     /// The name of this host is not known.
     #[error("this host has no usable name: set name")]
     NoName,

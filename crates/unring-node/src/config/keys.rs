@@ -186,4 +186,25 @@ pub const KEYS: &[Key] = &[
         "0s to 24h",
         "How long a join token is accepted after another one took its place [default: 1h]",
     ),
+    key(
+        "security.ca_file",
+        "a PEM file with 1 to 8 certificates",
+        "The cluster's certificate authorities; if set, one of them has to speak for every node",
+    ),
+    key(
+        "security.cert_file",
+        "a PEM file with 1 to 4 certificates",
+        "This node's certificate by one of them, such as K3s's serving-kubelet.crt",
+    ),
+    key("security.key_file", "a PEM file with a private key", "The key of that certificate"),
+    list(
+        "security.allow",
+        "peer ids, at most 4096",
+        "If not empty, only these nodes and callers are let in",
+    ),
+    list(
+        "security.deny",
+        "peer ids, at most 4096",
+        "Nodes and callers that are kept out, also when they are allowed",
+    ),
 ];

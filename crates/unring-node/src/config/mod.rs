@@ -132,6 +132,19 @@ pub struct Security {
     pub token_overlap: Duration,
     /// Peer ids that are let in or kept out.
     pub lists: PeerLists,
+    /// Files of the cluster's authority, where it has to speak for every node.
+    pub tls: Option<ClusterFiles>,
+}
+
+/// Files of a cluster's authority, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterFiles {
+    /// The authorities.
+    pub authorities: PathBuf,
+    /// A certificate by one of them.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
 }
 
 /// What a node writes to its log.

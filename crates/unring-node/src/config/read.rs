@@ -8,14 +8,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use toml::Value;
-use unring_peer::{GrpcUrl, JoinToken, PeerAddress, PeerLists, limits as record_limits};
+use unring_peer::{GrpcUrl, JoinToken, PeerAddress, PeerId, PeerLists, limits as record_limits};
 use unring_rate_governor::CpuBudget;
 
 use super::keys::KEYS;
 use super::settings::{Setting, Settings};
 use super::{
-    Advertise, Config, ConfigError, Dht, K3s, Limits, Listen, Log, LogFormat, Security, Timing,
-    bootstrap, defaults,
+    Advertise, ClusterFiles, Config, ConfigError, Dht, K3s, Limits, Listen, Log, LogFormat,
+    Security, Timing, bootstrap, defaults,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -152,8 +152,36 @@ fn security(s: &Settings) -> Result<Security, ConfigError> {
         token_overlap: s
             .parse("security.token_overlap", duration(Duration::ZERO..=24 * 3600 * SECOND))?
             .unwrap_or(defaults::TOKEN_OVERLAP),
-        lists: PeerLists::default(),
+        lists: PeerLists {
+            allow: peers(s, "security.allow")?.into_iter().collect(),
+            deny: peers(s, "security.deny")?.into_iter().collect(),
+        },
+        tls: cluster_files(s)?,
     })
+}
+
+/// Nodes on a list: as many as a book holds by default, which are looked through at a reload.
+const MAX_LISTED_PEERS: usize = 4096;
+
+fn peers(s: &Settings, key: &'static str) -> Result<Vec<PeerId>, ConfigError> {
+    Ok(s.parse_list(key, MAX_LISTED_PEERS, from_str)?.unwrap_or_default())
+}
+
+/// All three files or none.
+fn cluster_files(s: &Settings) -> Result<Option<ClusterFiles>, ConfigError> {
+    let keys = ["security.ca_file", "security.cert_file", "security.key_file"];
+    let [authorities, certificate, key] = keys.map(|key| s.parse(key, path));
+    match (authorities?, certificate?, key?) {
+        (Some(authorities), Some(certificate), Some(key)) => {
+            Ok(Some(ClusterFiles { authorities, certificate, key }))
+        }
+        (None, None, None) => Ok(None),
+        (authorities, certificate, _) => {
+            let set = [authorities.is_some(), certificate.is_some(), false];
+            let missing = keys.into_iter().zip(set).find(|(_, set)| !set);
+            Err(ConfigError::ClusterFiles { missing: missing.map_or(keys[2], |(key, _)| key) })
+        }
+    }
 }
 
 impl Settings {

@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use unring_bootstrap::Kind;
 use unring_exchange::{Config as EngineConfig, Engine, Origin, Signatures};
 use unring_peer::{Identity, Membership, PeerAddress};
-use unring_peer_addr::{AcceptCounters, Pressure, TlsIdentity, UrlConnector};
+use unring_peer_addr::{AcceptCounters, Pressure, UrlConnector};
 use unring_rate_governor::{
     Config as GovernorConfig, CpuMeter, DEFAULT_MAX_CALLERS, Governor, Rate,
 };
@@ -31,7 +31,6 @@ use crate::{identity, version};
 
 /// What was bound and waits to be run.
 pub(super) struct Bound {
-    pub(super) tls: TlsIdentity,
     pub(super) grpc: TcpListener,
     pub(super) admin: TcpListener,
     pub(super) k3s: Option<(TcpListener, ServerFiles)>,
@@ -71,7 +70,7 @@ impl Node {
         let legacy = k3s::clients(&config.k3s)?;
         let network_key = super::dht::network_key(&config.dht)?;
         let identity = identity::load_or_create(&config.data_dir)?;
-        let security = Admittance::load(&config.security, identity.peer_id())?;
+        let security = Admittance::load(&config.security, &identity)?;
         let memory = Memory::open(&config.data_dir)?;
         let grpc = listen("the gRPC service", config.listen.grpc, "listen.grpc")?;
         let admin = listen("metrics and health", config.listen.admin, "listen.admin")?;
@@ -102,8 +101,7 @@ impl Node {
             super::dht::announce(&mut network, &advertised);
         }
 
-        let tls = TlsIdentity::new(&identity).map_err(BuildError::Tls)?;
-        let connector = UrlConnector::new(&tls, config.insecure).map_err(BuildError::Tls)?;
+        let connector = UrlConnector::switched(security.tls().clone(), config.insecure);
         let (exchange, writer) = runtime.block_on(async {
             let membership = security.guard().membership();
             let mut engine =
@@ -143,7 +141,7 @@ impl Node {
             k3s: K3s::new(k3s.as_ref().and_then(|(listener, _)| listener.local_addr().ok()), rings),
             config,
         };
-        let bound = Bound { tls, grpc, admin, k3s, network, network_events, writer };
+        let bound = Bound { grpc, admin, k3s, network, network_events, writer };
         Ok(Self { parts: Arc::new(parts), bound, runtime: P2pRuntime(Some(runtime)) })
     }
 }

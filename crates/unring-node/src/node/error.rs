@@ -40,9 +40,6 @@ pub enum BuildError {
     /// No network key.
     #[error(transparent)]
     NetworkKey(#[from] super::NetworkKeyError),
-    /// TLS does not start.
-    #[error("cannot set up TLS")]
-    Tls(#[source] unring_peer_addr::TlsError),
     /// What K3s keeps in files cannot be used.
     #[error(transparent)]
     K3s(#[from] K3sFileError),

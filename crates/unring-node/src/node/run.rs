@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-use unring_peer_addr::{AcceptLimits, Incoming, ServerConfig, TlsIdentity, serve};
+use unring_peer_addr::{AcceptLimits, Incoming, ServerConfig, serve};
 
 use super::build::Bound;
 use super::{Node, Parts, control, libp2p};
@@ -40,7 +40,7 @@ impl Node {
     /// When a part of the node ended by itself; the rest is drained then, too.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), PartEnded> {
         let Self { parts, bound, runtime } = self;
-        let Bound { tls, grpc, admin, k3s, network, network_events, writer } = bound;
+        let Bound { grpc, admin, k3s, network, network_events, writer } = bound;
         announce(&parts);
         if let Err(error) = parts.exchange.start_keeper(writer, &parts.p2p) {
             tracing::error!(target: NODE, error = chain(&error), "the system gives no thread for the disk");
@@ -53,7 +53,7 @@ impl Node {
         let (drained, mut drain) = oneshot::channel();
         let p2p = parts.p2p.spawn(run_p2p(
             Arc::clone(&parts),
-            P2p { tls, grpc, k3s, network, network_events },
+            P2p { grpc, k3s, network, network_events },
             stopping.clone(),
             drained,
         ));
@@ -90,7 +90,6 @@ impl Node {
 pub struct PartEnded(&'static str);
 
 struct P2p {
-    tls: TlsIdentity,
     grpc: std::net::TcpListener,
     k3s: Option<(std::net::TcpListener, ServerFiles)>,
     network: unring_routing_kad::Network,
@@ -104,12 +103,12 @@ async fn run_p2p(
     stopping: CancellationToken,
     drained: oneshot::Sender<Option<&'static str>>,
 ) {
-    let P2p { tls, grpc, k3s, network, network_events } = p2p;
+    let P2p { grpc, k3s, network, network_events } = p2p;
     let mut background = Background::start(&parts, network, network_events);
     if let Some((listener, files)) = k3s {
         background.tasks.spawn(serve_k3s(Arc::clone(&parts), listener, files));
     }
-    let mut served = std::pin::pin!(serve_grpc(&parts, &tls, grpc, stopping.clone()));
+    let mut served = std::pin::pin!(serve_grpc(&parts, grpc, stopping.clone()));
     let (ended, told_to) = tokio::select! {
         result = &mut served => {
             if let Err(error) = result {
@@ -216,7 +215,6 @@ async fn serve_k3s(
 
 async fn serve_grpc(
     parts: &Arc<Parts>,
-    tls: &TlsIdentity,
     listener: std::net::TcpListener,
     stopping: CancellationToken,
 ) -> Result<(), String> {
@@ -229,7 +227,7 @@ async fn serve_grpc(
     let incoming = if parts.config.listen.grpc_plaintext {
         Incoming::plain(listener, limits, counters)
     } else {
-        Incoming::tls(listener, tls, limits, counters).map_err(|error| chain(&error))?
+        Incoming::switched(listener, parts.security.tls().clone(), limits, counters)
     };
     let incoming = incoming.with_pressure(Arc::clone(&parts.pressure));
     let handler = Arc::new(NodeHandler {

@@ -4,10 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 use unring_peer::{InvalidToken, JoinToken};
+use unring_peer_addr::{ClusterTls, InvalidClusterTls, TlsError};
 use zeroize::Zeroizing;
+
+use crate::config::ClusterFiles;
 
 /// Bytes read of a file at most: certificates of a few authorities take 10 KiB.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
@@ -44,6 +48,17 @@ pub enum SecretsError {
         /// Lines with something in them.
         got: usize,
     },
+    /// The files of the cluster's authority do not fit together.
+    #[error("{}, {} and {} cannot be used", files.authorities.display(), files.certificate.display(), files.key.display())]
+    Cluster {
+        /// The files.
+        files: ClusterFiles,
+        /// Why not.
+        source: InvalidClusterTls,
+    },
+    /// TLS does not take them.
+    #[error("cannot set up TLS")]
+    Tls(#[source] TlsError),
     /// A line that is no token.
     #[error("line {line} of {} is not a join token", file.display())]
     Token {
@@ -104,4 +119,14 @@ pub(super) fn tokens(file: &Path) -> Result<Vec<JoinToken>, SecretsError> {
         JoinToken::parse(text).map_err(wrong)
     };
     lines.into_iter().map(token).collect()
+}
+
+/// The cluster's authority, and what it says of this node.
+pub(super) fn cluster(files: &ClusterFiles) -> Result<ClusterTls, SecretsError> {
+    let authorities = text("security.ca_file", &files.authorities)?;
+    let certificate = text("security.cert_file", &files.certificate)?;
+    let key = text("security.key_file", &files.key)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    ClusterTls::from_pem(authorities.as_bytes(), certificate.as_bytes(), key.as_bytes(), now)
+        .map_err(|source| SecretsError::Cluster { files: files.clone(), source })
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
-use unring_peer::{JoinToken, Membership, PeerId};
-use unring_peer_addr::Guard;
+use unring_peer::{Identity, JoinToken, Membership};
+use unring_peer_addr::{ClusterTls, Guard, TlsError, TlsIdentity, TlsSwitch};
 
 pub use self::files::SecretsError;
 
@@ -30,7 +30,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// What is in use, and where it came from.
 #[derive(Debug)]
 pub(crate) struct Admittance {
+    identity: Identity,
     guard: Guard,
+    tls: TlsSwitch,
     state: Mutex<State>,
 }
 
@@ -41,6 +43,8 @@ type Seen = Vec<(PathBuf, Option<Stamp>)>;
 struct State {
     config: Security,
     tokens: Tokens,
+    /// Whether a cluster's authority has to speak for every node.
+    by_authority: bool,
     /// The files as they were when they were read last, or tried to.
     seen: Seen,
     reloads: u64,
@@ -53,6 +57,7 @@ struct State {
 pub(crate) struct View {
     pub(crate) tokens: usize,
     pub(crate) overlap_left: Option<Duration>,
+    pub(crate) by_authority: bool,
     pub(crate) allowed: usize,
     pub(crate) denied: usize,
     pub(crate) reloads: u64,
@@ -61,24 +66,32 @@ pub(crate) struct View {
 }
 
 impl Admittance {
-    /// Reads what `config` names, for the node `me`.
+    /// Reads what `config` names, for the node with this identity.
     ///
     /// # Errors
     /// The first file that cannot be used.
-    pub(crate) fn load(config: &Security, me: PeerId) -> Result<Self, SecretsError> {
+    pub(crate) fn load(config: &Security, identity: &Identity) -> Result<Self, SecretsError> {
         let (seen, read) = read(config);
-        let tokens = Tokens::new(read?);
+        let Secrets { tokens, cluster } = read?;
         let state = State {
             config: config.clone(),
-            tokens,
+            tokens: Tokens::new(tokens),
+            by_authority: cluster.is_some(),
             seen,
             reloads: 0,
             failures: 0,
             last_error: None,
         };
-        let guard = Guard::new(me, state.membership());
+        let guard = Guard::new(identity.peer_id(), state.membership());
+        let tls = shown(identity, cluster).and_then(|shown| TlsSwitch::new(&shown));
+        let tls = tls.map_err(SecretsError::Tls)?;
         warn_of_exposed(config);
-        Ok(Self { guard, state: Mutex::new(state) })
+        Ok(Self { identity: identity.clone(), guard, tls, state: Mutex::new(state) })
+    }
+
+    /// What servers and clients show in handshakes.
+    pub(crate) fn tls(&self) -> &TlsSwitch {
+        &self.tls
     }
 
     /// What servers and clients ask.
@@ -91,6 +104,7 @@ impl Admittance {
         View {
             tokens: state.tokens.keyring().map_or(0, |keyring| keyring.tokens()),
             overlap_left: state.tokens.overlap_left(now),
+            by_authority: state.by_authority,
             allowed: state.config.lists.allow.len(),
             denied: state.config.lists.deny.len(),
             reloads: state.reloads,
@@ -110,7 +124,16 @@ impl Admittance {
         if other_keys || other_files {
             let (seen, read) = read(&config);
             state.seen = seen;
-            taken_over = read.map(|tokens| state.take_over(now, config, tokens));
+            taken_over = read.and_then(|Secrets { tokens, cluster }| {
+                let by_authority = cluster.is_some();
+                // A new certificate each time: whether its files are what changed is not worth knowing.
+                if by_authority || state.by_authority {
+                    let shown = shown(&self.identity, cluster);
+                    shown.and_then(|shown| self.tls.set(&shown)).map_err(SecretsError::Tls)?;
+                }
+                state.by_authority = by_authority;
+                Ok(state.take_over(now, config, tokens))
+            });
         }
         let other_token = taken_over.as_ref().is_ok_and(|taken| taken.other_token);
         let changed = retired || taken_over.as_ref().is_ok_and(|taken| taken.anything);
@@ -124,6 +147,9 @@ impl Admittance {
         }
         if other_token {
             state.announce(now);
+        }
+        if other_files && taken_over.is_ok() && state.by_authority {
+            tracing::info!(target: NODE, event = "certificate_changed", "the files of the cluster's authority were read again; open connections stay");
         }
         if let Err(error) = taken_over {
             state.keep(&error);
@@ -145,7 +171,7 @@ impl State {
         let other_token = self.tokens.replace(now, config.token_overlap, tokens);
         let anything = other_token || config != self.config;
         self.config = config;
-        self.reloads += u64::from(anything);
+        self.reloads += 1;
         self.last_error = None;
         Taken { other_token, anything }
     }
@@ -176,23 +202,44 @@ impl State {
     }
 }
 
+/// What files hold.
+struct Secrets {
+    tokens: Vec<JoinToken>,
+    cluster: Option<ClusterTls>,
+}
+
 /// What `config` names, and the files as they were before they were read.
-fn read(config: &Security) -> (Seen, Result<Vec<JoinToken>, SecretsError>) {
+fn read(config: &Security) -> (Seen, Result<Secrets, SecretsError>) {
     let seen = named(config).map(|file| (file.to_path_buf(), Stamp::of(file))).collect();
-    let tokens = match &config.token_file {
-        Some(file) => files::tokens(file),
-        None => Ok(config.token.iter().cloned().collect()),
+    let read = || {
+        let tokens = match &config.token_file {
+            Some(file) => files::tokens(file)?,
+            None => config.token.iter().cloned().collect(),
+        };
+        let cluster = config.tls.as_ref().map(files::cluster).transpose()?;
+        Ok(Secrets { tokens, cluster })
     };
-    (seen, tokens)
+    (seen, read())
+}
+
+/// The certificate that is shown: bound to the peer id, and in a cluster with an authority endorsed by it.
+fn shown(identity: &Identity, cluster: Option<ClusterTls>) -> Result<TlsIdentity, TlsError> {
+    match cluster {
+        Some(cluster) => TlsIdentity::in_cluster(identity, cluster),
+        None => TlsIdentity::new(identity),
+    }
 }
 
 /// The files that `config` names.
 fn named(config: &Security) -> impl Iterator<Item = &Path> {
-    config.token_file.iter().map(PathBuf::as_path)
+    let tls =
+        config.tls.iter().flat_map(|files| [&files.authorities, &files.certificate, &files.key]);
+    config.token_file.iter().chain(tls).map(PathBuf::as_path)
 }
 
 fn warn_of_exposed(config: &Security) {
-    for file in config.token_file.iter().filter(|file| files::is_exposed(file)) {
+    let secrets = config.token_file.iter().chain(config.tls.as_ref().map(|files| &files.key));
+    for file in secrets.filter(|file| files::is_exposed(file)) {
         tracing::warn!(
             target: NODE,
             event = "secret_exposed",
