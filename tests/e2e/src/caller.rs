@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use unring_exchange::{OutboundRequest, RemoteAnswer, Scope};
 use unring_peer::{Identity, JoinToken, Keyring, Membership, PeerLists};
-use unring_peer_addr::{CallError, Client, ConnectError, Guard, TlsIdentity, UrlConnector};
+use unring_peer_addr::{
+    CallError, Client, ClusterTls, ConnectError, Guard, TlsIdentity, UrlConnector,
+};
 
 /// Time to connect.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -41,6 +43,14 @@ impl Caller {
         let keyring = Keyring::new(&[JoinToken::parse(token).unwrap()]);
         let membership = Membership::new(Some(keyring), PeerLists::default());
         caller.guard = Guard::new(caller.identity.peer_id(), membership);
+        caller
+    }
+
+    /// One whose certificate an authority speaks for.
+    pub fn in_cluster(cluster: ClusterTls) -> Self {
+        let mut caller = Self::default();
+        let tls = TlsIdentity::in_cluster(&caller.identity, cluster).unwrap();
+        caller.connector = UrlConnector::new(&tls, false).unwrap();
         caller
     }
 

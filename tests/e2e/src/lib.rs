@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod admin;
+mod authority;
 mod binary;
 mod caller;
 mod cluster;
@@ -14,6 +15,7 @@ mod proxy;
 mod status;
 mod wait;
 
+pub use self::authority::{Authority, Issued};
 pub use self::caller::{Caller, ask};
 pub use self::cluster::Cluster;
 pub use self::fake_peers::FakePeers;

@@ -45,6 +45,8 @@ pub struct Upstream {
     pub address: String,
     /// What the node does with it.
     pub state: String,
+    /// Why the last attempt failed.
+    pub last_error: Option<String>,
     /// Whether it leads to several nodes.
     pub shared: bool,
 }
