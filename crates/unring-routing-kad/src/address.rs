@@ -45,6 +45,23 @@ pub(crate) fn dialable(address: &Multiaddr, peer: &PeerId) -> Option<Multiaddr> 
     Some(address)
 }
 
+/// As [`dialable`], for an address that somebody told: not link-local, which means nothing without an interface and is where clouds
+/// serve a machine's secrets (169.254.169.254), and loopback only where other nodes are there too.
+pub(crate) fn hearsay(address: &Multiaddr, peer: &PeerId, loopback: bool) -> Option<Multiaddr> {
+    let ip = split(address)?.0.ip().to_canonical();
+    let is_link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    let strange = is_link_local || ip.is_unspecified() || ip.is_multicast();
+    if strange || (ip.is_loopback() && !loopback) { None } else { dialable(address, peer) }
+}
+
+/// Whether the address is on the loopback interface.
+pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
+    split(address).is_some_and(|(socket, _)| socket.ip().to_canonical().is_loopback())
+}
+
 /// `address` without a peer id at its end.
 pub(crate) fn without_peer(address: &Multiaddr) -> Multiaddr {
     address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect()
@@ -73,5 +90,30 @@ mod tests {
         check("/ip4/0.0.0.0/tcp/5001", None);
         check("/ip4/224.0.0.1/tcp/5001", None);
         check("/ip4/10.0.0.1", None);
+    }
+
+    #[test]
+    fn strangers_send_nobody_to_the_machine_itself() {
+        let check = |text: &str, elsewhere: bool, here: bool| {
+            let address: Multiaddr = text.parse().unwrap();
+            let usable = |loopback| hearsay(&address, &PeerId::random(), loopback).is_some();
+            assert_eq!((usable(false), usable(true)), (elsewhere, here), "{text}");
+        };
+        check("/ip4/10.0.0.1/tcp/5001", true, true);
+        check("/ip6/fd00::1/tcp/5001", true, true);
+        for loopback in ["/ip4/127.0.0.1/tcp/22", "/ip6/::1/tcp/22", "/ip6/::ffff:127.0.0.1/tcp/22"]
+        {
+            check(loopback, false, true);
+        }
+        for local in [
+            "/ip4/169.254.169.254/tcp/80",
+            "/ip6/fe80::1/tcp/1",
+            "/ip6/::ffff:169.254.169.254/tcp/80",
+        ] {
+            check(local, false, false);
+        }
+        check("/ip6/::ffff:0.0.0.0/tcp/1", false, false);
+        check("/ip4/255.255.255.255/tcp/1", false, false);
+        check("/dns4/server1/tcp/5001", false, false);
     }
 }

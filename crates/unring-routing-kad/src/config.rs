@@ -63,6 +63,9 @@ pub const MAX_ERROR_TEXT: usize = 512;
 
 /// A TCP connect with its Noise and yamux handshakes, in and out, takes at most this.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Until a host that is dialled answers at all: below [`crate::REQUEST_TIMEOUT`], so that whoever waits for it hears of it, and
+/// above the first repetition of a lost packet, after one second.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(2500);
 /// How long binding may take until each listener has reported an address.
 pub(crate) const BIND_DEADLINE: Duration = Duration::from_secs(5);
 /// How long connections get to close on shutdown; what is open then is dropped.

@@ -73,11 +73,11 @@ impl Connects {
         }
     }
 
-    /// A dial failed; whether it was one of these.
-    pub(crate) fn on_failed(&mut self, id: ConnectionId, error: &DialError) -> bool {
-        let Some((address, reply)) = self.0.remove(&id) else { return false };
-        _ = reply.send(Err(failure(error, address)));
-        true
+    /// A dial failed, perhaps one of these.
+    pub(crate) fn on_failed(&mut self, id: ConnectionId, error: &DialError) {
+        if let Some((address, reply)) = self.0.remove(&id) {
+            _ = reply.send(Err(failure(error, address)));
+        }
     }
 }
 

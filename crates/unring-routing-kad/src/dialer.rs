@@ -255,6 +255,17 @@ impl Dialer {
         }
     }
 
+    /// A dial to `peer` was not started, because another part of the node dials it already or it has just connected. That is no
+    /// failure; should nothing come of it, the peer's turn comes again after the back-off that it has now.
+    pub fn on_dial_skipped(&mut self, now: Instant, peer: PeerId) {
+        self.in_flight.remove(&peer);
+        let failures = self.candidates.get(&peer).map_or(0, |target| target.failures);
+        let later = now + self.backoff(peer, failures);
+        if let Some(target) = self.candidates.get_mut(&peer) {
+            target.due = later;
+        }
+    }
+
     fn next_failures(&self, peer: PeerId) -> u32 {
         self.candidates.get(&peer).map_or(0, |target| target.failures.saturating_add(1))
     }

@@ -1,6 +1,6 @@
 //! The event loop: one task that owns the swarm and feeds the dial policy.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,12 +9,13 @@ use std::time::Instant;
 use futures::StreamExt;
 use libp2p::core::transport::ListenerId;
 use libp2p::swarm::dial_opts::DialOpts;
-use libp2p::swarm::{DialError, ListenError, SwarmEvent};
+use libp2p::swarm::{ConnectionId, DialError, ListenError, SwarmEvent};
 use libp2p::{Swarm, identify, kad, ping};
 use libp2p_identity::{Keypair, PeerId};
 use multiaddr::Multiaddr;
 use tokio::time::{sleep_until, timeout};
 
+use crate::address;
 use crate::bind::{self, BindError};
 use crate::config::{BIND_DEADLINE, CLOSE_DEADLINE, Config};
 use crate::connect::Connects;
@@ -22,7 +23,7 @@ use crate::dialer::{Dial, Dialer};
 use crate::failure::{DialFailure, chain};
 use crate::first_bytes::{NoGreeting, no_greeting};
 use crate::handle::{Event, EventReceiver, Handle, Outlets, channels};
-use crate::kad::{Command, Driver, KadRouter, Server};
+use crate::kad::{Command, Driver, KadRouter, Server, Unreachable};
 use crate::swarm::{self, Behaviour, BehaviourEvent};
 
 /// A bound libp2p network; [`run`](Self::run) makes it work.
@@ -32,6 +33,8 @@ use crate::swarm::{self, Behaviour, BehaviourEvent};
 pub struct Network {
     swarm: Swarm<Behaviour>,
     dialer: Dialer,
+    /// Dials on behalf of `dialer`; it does not hear of those of others. At most [`crate::MAX_DIALS_IN_FLIGHT`].
+    dials: HashSet<ConnectionId>,
     connects: Connects,
     outlets: Outlets,
     /// Listeners that have not reported an address yet, while binding.
@@ -79,7 +82,8 @@ impl Network {
         let dialer = Dialer::new(local, config.dial, rand::random());
         let kad = server.map(|server| Kad { server, driver: None, router: None });
         let connects = Connects::default();
-        let mut network = Self { swarm, dialer, connects, outlets, unready: HashMap::new(), kad };
+        let (dials, unready) = Default::default();
+        let mut network = Self { swarm, dialer, dials, connects, outlets, unready, kad };
         for address in config.listen {
             let id = bind::listen(&mut network.swarm, &address)?;
             network.unready.insert(id, address);
@@ -107,6 +111,13 @@ impl Network {
 
     /// Has others told of these addresses, whatever they are.
     pub(crate) fn provide_at(&mut self, addresses: Vec<Multiaddr>) {
+        // A node that can be found there only, or listens there only, has its neighbours there.
+        let announced = !addresses.is_empty() && addresses.iter().all(address::is_loopback);
+        let listening = self.swarm.listeners().all(address::is_loopback);
+        let loopback = announced || (listening && self.swarm.listeners().next().is_some());
+        if let Some(kad) = &mut self.kad {
+            kad.server.set_loopback(loopback);
+        }
         if let Some(kad) = self.swarm.behaviour_mut().kad.as_mut() {
             kad.store_mut().set_own_addresses(addresses.clone());
         }
@@ -124,8 +135,9 @@ impl Network {
             (kad.driver, kad.router) = (Some(driver), Some(Arc::new(router)));
         }
         let listening: Vec<_> = self.swarm.listeners().cloned().collect();
-        if let ([], [only]) = (external.as_slice(), listening.as_slice()) {
-            self.announce(only.clone());
+        match (external.as_slice(), listening.as_slice()) {
+            ([], [only]) => self.announce(only.clone()),
+            _ => self.provide_at(external),
         }
     }
 
@@ -213,8 +225,14 @@ impl Network {
             // A port of its own: with the listener's, two nodes that dial each other at once would open one and the
             // same TCP connection from both ends, in which neither is the one that accepts.
             let options = DialOpts::peer_id(peer).allocate_new_port().addresses(addresses).build();
-            if let Err(error) = self.swarm.dial(options) {
-                self.on_dial_error(peer, &error);
+            let id = options.connection_id();
+            match self.swarm.dial(options) {
+                Ok(()) => _ = self.dials.insert(id),
+                // Not a failure: the peer was faster, or another part of the node dials it already.
+                Err(DialError::DialPeerConditionFalse(_)) => {
+                    self.dialer.on_dial_skipped(Instant::now(), peer);
+                }
+                Err(error) => self.on_dial_error(peer, &error),
             }
         }
     }
@@ -222,10 +240,6 @@ impl Network {
     fn on_dial_error(&mut self, peer: PeerId, error: &DialError) {
         let failure = DialFailure::new(error);
         self.dialer.on_dial_failed(Instant::now(), peer, failure.wrong_address());
-        // Not a failure: the peer was faster, or another part of the swarm dials it already.
-        if matches!(error, DialError::DialPeerConditionFalse(_)) {
-            return;
-        }
         self.outlets.gauges.dial_failures.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(%peer, %failure, "dial failed");
         self.outlets.tell(Event::DialFailed { peer, failure });
@@ -240,6 +254,7 @@ impl Network {
                 num_established,
                 ..
             } => {
+                self.dials.remove(&connection_id);
                 self.connects.on_connected(connection_id, peer);
                 self.dialer.on_connected(Instant::now(), peer, endpoint.is_dialer());
                 self.count_connections();
@@ -263,9 +278,9 @@ impl Network {
                 }
             }
             SwarmEvent::OutgoingConnectionError { peer_id, connection_id, error } => {
-                let asked_for = self.connects.on_failed(connection_id, &error);
-                // The dialer hears of its own dials only.
-                if let Some(peer) = peer_id.filter(|_| !asked_for) {
+                self.connects.on_failed(connection_id, &error);
+                let own = self.dials.remove(&connection_id);
+                if let Some(peer) = peer_id.filter(|_| own) {
                     self.on_dial_error(peer, &error);
                 }
             }
@@ -306,6 +321,11 @@ impl Network {
                 }
             }
             SwarmEvent::Behaviour(BehaviourEvent::Kad(event)) => self.on_kad_event(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Streams(Unreachable(peer))) => {
+                if let Some(kad) = &self.kad {
+                    kad.server.on_unreachable(self.swarm.behaviour_mut(), &peer);
+                }
+            }
             _ => {}
         }
     }

@@ -6,6 +6,7 @@ use futures::future::{BoxFuture, Either, FutureExt as _};
 use futures::{AsyncRead, AsyncWrite, TryFutureExt as _};
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::Boxed;
+use libp2p::core::transport::timeout::TransportTimeout;
 use libp2p::core::upgrade::{
     InboundConnectionUpgrade, OutboundConnectionUpgrade, SelectUpgrade, UpgradeInfo, Version,
 };
@@ -36,6 +37,7 @@ pub(crate) fn build(
     let noise = noise::Config::new(keypair).map_err(SetupError::Noise)?;
     let tls = tls::Config::new(keypair).map_err(SetupError::Tls)?;
     let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true));
+    let tcp = TransportTimeout::with_outgoing_timeout(tcp, config::CONNECT_TIMEOUT);
     let private = tcp.and_then(move |stream, _| async move {
         let stream = match key {
             None => Either::Right(stream),

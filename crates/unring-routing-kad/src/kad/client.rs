@@ -22,8 +22,6 @@ pub(crate) enum Command {
     Known(Vec<u8>, oneshot::Sender<Answer>),
     /// All peers of the routing table.
     Table(oneshot::Sender<Vec<PeerId>>),
-    /// Nobody answers there: take the peer out of the routing table.
-    Unreachable(PeerId),
     /// Serve these keys as our own from now on, or no longer.
     Own(Vec<unring_routing::Key>, bool),
 }
@@ -88,17 +86,11 @@ impl Client {
 
     async fn open(&self, contact: Contact) -> Result<Stream, AskError> {
         let (reply, stream) = oneshot::channel();
-        let peer = contact.peer;
         let command = Command::Open(contact, reply);
         self.commands.send(command).await.map_err(|_| AskError::Ended)?;
         // The connection closed before the stream was negotiated.
         let gone = |_| AskError::Stream(io::ErrorKind::ConnectionReset.into());
-        let stream = stream.await.map_err(gone)?;
-        if let Err(OpenError::Connect(_)) = &stream {
-            let unreachable = Command::Unreachable(peer);
-            self.commands.send(unreachable).await.map_err(|_| AskError::Ended)?;
-        }
-        stream.map_err(AskError::Open)
+        stream.await.map_err(gone)?.map_err(AskError::Open)
     }
 
     /// What the contact answers to `request`, connection included within the timeout.

@@ -50,6 +50,17 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 pub const BATCH_TIMEOUT: Duration = Duration::from_secs(30);
 /// A whole look-up; then it ends with what it has.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Dials at once by look-ups and walks; further ones wait. Half of [`crate::MAX_PENDING_OUTGOING`], so that those to wanted peers
+/// and those that somebody asked for always find room.
+pub const MAX_KAD_DIALS: usize = 16;
+/// Of these, to peers that only others know: whoever names peers that never answer cannot hold up those that were met.
+pub const MAX_HEARSAY_DIALS: usize = 8;
+/// Peers that only others know which are dialled at once after a pause: twice what a walk asks in a network of a thousand.
+pub const HEARSAY_DIAL_BURST: u32 = 64;
+/// Then one in this time, so that no list of addresses makes this node scan the machines in it.
+pub const HEARSAY_DIAL_GAP: Duration = Duration::from_millis(125);
+/// Addresses of one peer that are tried on the word of others.
+pub const MAX_TOLD_ADDRESSES: usize = 4;
 /// Between two walks that refresh the routing table: libp2p's.
 pub const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 

@@ -5,6 +5,7 @@
 
 mod client;
 mod config;
+mod dials;
 mod driver;
 mod newcomers;
 mod position;
@@ -23,4 +24,4 @@ pub(crate) use self::driver::Driver;
 pub use self::router::{KadCounters, KadRouter, LOOKUP_BUCKETS_MS, LookupTimes};
 pub(crate) use self::server::Server;
 pub(crate) use self::store::Records;
-pub(crate) use self::streams::Streams;
+pub(crate) use self::streams::{Streams, Unreachable};

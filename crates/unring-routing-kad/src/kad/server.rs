@@ -12,11 +12,12 @@ use libp2p::kad::{
 };
 use libp2p::swarm::{InvalidProtocol, StreamProtocol};
 use libp2p_identity::PeerId;
-use multiaddr::{Multiaddr, Protocol};
+use multiaddr::Multiaddr;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 
+use crate::address;
 use crate::config::MAX_ADDRESSES_PER_PEER;
 use crate::handle::Wish;
 use crate::kad::client::{Client, Command};
@@ -26,7 +27,7 @@ use crate::kad::router::{KadGauges, KadRouter};
 use crate::kad::store::{Admission, Records};
 use crate::kad::streams::Streams;
 use crate::kad::walker::Walker;
-use crate::kad::wire::{Answer, Contact, is_ip};
+use crate::kad::wire::{Answer, Contact};
 use crate::swarm::Behaviour;
 
 /// Commands of the driver that wait for the network's loop; then the driver waits, and nobody else.
@@ -53,6 +54,7 @@ pub(crate) struct Server {
     /// Until the driver takes it.
     arrived: Option<mpsc::Receiver<PeerId>>,
     next_expiry: Instant,
+    loopback: bool,
 }
 
 impl Server {
@@ -99,6 +101,7 @@ impl Server {
             arrivals,
             arrived: Some(arrived),
             next_expiry,
+            loopback: false,
         };
         Ok((server, (kad, streams)))
     }
@@ -129,9 +132,15 @@ impl Server {
     pub(crate) fn on_command(&self, behaviour: &mut Behaviour, command: Command) {
         match command {
             Command::Open(contact, reply) => {
-                if let Some(streams) = behaviour.streams.as_mut() {
-                    streams.open(contact, reply);
-                }
+                let Some(kad) = behaviour.kad.as_mut() else { return };
+                let Some(streams) = behaviour.streams.as_mut() else { return };
+                let peer = contact.peer;
+                let loopback = self.loopback;
+                let usable = move |address: &Multiaddr| address::hearsay(address, &peer, loopback);
+                let table: Vec<Multiaddr> = table_addresses(kad, &peer);
+                let table = table.iter().filter_map(usable).collect();
+                let addresses = contact.addresses.iter().filter_map(usable).collect();
+                streams.open(Instant::now(), Contact { peer, addresses }, table, reply);
             }
             Command::Known(key, reply) => {
                 let Some(kad) = behaviour.kad.as_mut() else { return };
@@ -158,13 +167,22 @@ impl Server {
                     kad.store_mut().set_own(keys, owned);
                 }
             }
-            Command::Unreachable(peer) => {
-                let Some(kad) = behaviour.kad.as_mut() else { return };
-                // It comes back when it connects.
-                kad.remove_peer(&peer);
-                self.count_peers(kad);
-            }
         }
+    }
+
+    /// A peer does not answer where it said that it is.
+    pub(crate) fn on_unreachable(&self, behaviour: &mut Behaviour, peer: &PeerId) {
+        let Some(kad) = behaviour.kad.as_mut() else { return };
+        // It comes back when it connects, if it is not.
+        if !self.present.contains(peer) {
+            kad.remove_peer(peer);
+            self.count_peers(kad);
+        }
+    }
+
+    /// Whether loopback addresses lead to other nodes: they do when this node itself is found at one.
+    pub(crate) fn set_loopback(&mut self, loopback: bool) {
+        self.loopback = loopback;
     }
 
     /// A peer said what it speaks and where it is: all that libp2p's own behaviour knows of one that connected to us.
@@ -179,22 +197,15 @@ impl Server {
         if !protocols.contains(&self.protocol) {
             return;
         }
-        let told = addresses.iter().filter(|address| is_tcp(address)).take(MAX_ADDRESSES_PER_PEER);
-        let told: Vec<_> = told.collect();
+        let usable =
+            addresses.iter().filter_map(|address| address::hearsay(address, &peer, self.loopback));
+        let told: Vec<Multiaddr> = usable.take(MAX_ADDRESSES_PER_PEER).collect();
         for address in &told {
-            kad.add_address(&peer, (*address).clone());
+            kad.add_address(&peer, address.clone());
         }
         // What it no longer says it is no longer told of, so that its entry does not grow for ever.
-        let stale: Vec<Multiaddr> = match kad.kbucket(peer) {
-            Some(bucket) if !told.is_empty() => bucket
-                .iter()
-                .filter(|entry| *entry.node.key.preimage() == peer)
-                .flat_map(|entry| entry.node.value.iter())
-                .filter(|known| !told.contains(&&crate::address::without_peer(known)))
-                .cloned()
-                .collect(),
-            _ => Vec::new(),
-        };
+        let mut stale = table_addresses(kad, &peer);
+        stale.retain(|known| !told.is_empty() && !told.contains(&address::without_peer(known)));
         for address in &stale {
             kad.remove_address(&peer, address);
         }
@@ -272,7 +283,9 @@ fn count_records(gauges: &KadGauges, store: &Records) {
     gauges.providers.store(store.providers_held(), Ordering::Relaxed);
 }
 
-/// Whether the address is TCP over IP, which is all that this node dials and so all that it passes on as dialable.
-fn is_tcp(address: &Multiaddr) -> bool {
-    is_ip(address) && matches!(address.iter().nth(1), Some(Protocol::Tcp(_)))
+/// Where the routing table says that a peer is.
+fn table_addresses(kad: &mut kad::Behaviour<Records>, peer: &PeerId) -> Vec<Multiaddr> {
+    let Some(bucket) = kad.kbucket(*peer) else { return Vec::new() };
+    let entries = bucket.iter().filter(|entry| entry.node.key.preimage() == peer);
+    entries.flat_map(|entry| entry.node.value.iter().cloned().collect::<Vec<_>>()).collect()
 }

@@ -5,6 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use libp2p::core::upgrade::{DeniedUpgrade, ReadyUpgrade};
 use libp2p::core::{Endpoint, transport::PortUse};
@@ -22,6 +23,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use crate::failure::DialFailure as Failure;
+use crate::kad::dials::{Dials, Next, Outcome};
 use crate::kad::wire::Contact;
 
 /// Why there is no stream.
@@ -29,6 +31,10 @@ use crate::kad::wire::Contact;
 pub(crate) enum OpenError {
     #[error("failed to connect")]
     Connect(#[source] Failure),
+    #[error("nobody knows where the peer is")]
+    NoAddress,
+    #[error("too many peers that only others know were dialled")]
+    Paced,
     #[error("the peer does not speak the protocol")]
     Unsupported,
     #[error("the stream was not negotiated")]
@@ -38,39 +44,78 @@ pub(crate) enum OpenError {
 /// Where the stream is wanted. Nobody waits for a stream whose receiver is gone.
 pub(crate) type Reply = oneshot::Sender<Result<Stream, OpenError>>;
 
+/// The peer does not answer where it said itself that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unreachable(pub(crate) PeerId);
+
 /// Opens streams. All that it holds is waited for by somebody, so its size is bounded by the requests on their way.
 pub(crate) struct Streams {
     protocol: StreamProtocol,
     connections: HashMap<PeerId, Vec<ConnectionId>>,
-    /// Until the peer is connected or a dial to it failed; never without a dial.
+    /// Until the peer is connected or its dials failed.
     waiting: HashMap<PeerId, Vec<Reply>>,
-    actions: VecDeque<ToSwarm<Infallible, Reply>>,
+    dials: Dials,
+    actions: VecDeque<ToSwarm<Unreachable, Reply>>,
 }
 
 impl Streams {
     pub(crate) fn new(protocol: StreamProtocol) -> Self {
         let (connections, waiting, actions) = Default::default();
-        Self { protocol, connections, waiting, actions }
+        Self { protocol, connections, waiting, dials: Dials::new(), actions }
     }
 
-    /// Opens a stream to the contact, at its addresses or where else it is known.
-    pub(crate) fn open(&mut self, contact: Contact, reply: Reply) {
+    /// Opens a stream to the contact, at the addresses of the routing table or, failing these, at its own.
+    pub(crate) fn open(
+        &mut self,
+        now: Instant,
+        contact: Contact,
+        table: Vec<Multiaddr>,
+        reply: Reply,
+    ) {
         let Contact { peer, addresses } = contact;
         if let Some(connection) = self.connections.get(&peer).and_then(|all| all.first()) {
             self.notify(peer, *connection, reply);
             return;
         }
+        if !self.dials.want(peer, table, addresses) {
+            drop(reply.send(Err(OpenError::NoAddress)));
+            return;
+        }
         let waiting = self.waiting.entry(peer).or_default();
         waiting.retain(|reply| !reply.is_closed());
         waiting.push(reply);
-        let opts = DialOpts::peer_id(peer)
-            .condition(PeerCondition::DisconnectedAndNotDialing)
-            .addresses(addresses)
-            .extend_addresses_through_behaviour()
-            // As with all dials of this node: never from the listener's port.
-            .allocate_new_port()
-            .build();
-        self.actions.push_back(ToSwarm::Dial { opts });
+        self.dial(now);
+    }
+
+    /// Starts the dials for which there is room.
+    fn dial(&mut self, now: Instant) {
+        // Dials of nobody's interest make room before others are begun.
+        self.waiting.retain(|_, replies| {
+            replies.retain(|reply| !reply.is_closed());
+            !replies.is_empty()
+        });
+        while let Some(next) = self.dials.next(now, |peer| self.waiting.contains_key(peer)) {
+            match next {
+                Next::Dial { peer, addresses } => {
+                    let opts = DialOpts::peer_id(peer)
+                        .condition(PeerCondition::DisconnectedAndNotDialing)
+                        .addresses(addresses)
+                        // As with all dials of this node: never from the listener's port.
+                        .allocate_new_port()
+                        .build();
+                    self.dials.began(opts.connection_id(), peer);
+                    self.actions.push_back(ToSwarm::Dial { opts });
+                }
+                Next::Paced(peer) => self.fail(peer, || OpenError::Paced),
+            }
+        }
+    }
+
+    fn fail(&mut self, peer: PeerId, error: impl Fn() -> OpenError) {
+        for reply in self.waiting.remove(&peer).into_iter().flatten() {
+            // Whoever gave up needs no answer.
+            drop(reply.send(Err(error())));
+        }
     }
 
     fn notify(&mut self, peer_id: PeerId, connection: ConnectionId, reply: Reply) {
@@ -78,15 +123,20 @@ impl Streams {
         self.actions.push_back(ToSwarm::NotifyHandler { peer_id, handler, event: reply });
     }
 
-    fn on_dial_failure(&mut self, peer: PeerId, error: &DialError) {
+    fn on_dial_failure(&mut self, now: Instant, id: ConnectionId, peer: PeerId, error: &DialError) {
         // Somebody else dials it already, or it is connected: that decides.
         if matches!(error, DialError::DialPeerConditionFalse(_)) {
-            return;
+            self.dials.elsewhere(id);
+        } else {
+            let failure = Failure::new(error);
+            if let Outcome::Failed { peer, unreachable } = self.dials.failed(id, peer, &failure) {
+                self.fail(peer, || OpenError::Connect(failure.clone()));
+                if unreachable {
+                    self.actions.push_back(ToSwarm::GenerateEvent(Unreachable(peer)));
+                }
+            }
         }
-        for reply in self.waiting.remove(&peer).into_iter().flatten() {
-            // Whoever gave up needs no answer.
-            drop(reply.send(Err(OpenError::Connect(Failure::new(error)))));
-        }
+        self.dial(now);
     }
 
     fn handler(&self) -> Opener {
@@ -96,7 +146,7 @@ impl Streams {
 
 impl NetworkBehaviour for Streams {
     type ConnectionHandler = Opener;
-    type ToSwarm = Infallible;
+    type ToSwarm = Unreachable;
 
     fn handle_established_inbound_connection(
         &mut self,
@@ -127,9 +177,11 @@ impl NetworkBehaviour for Streams {
                 ..
             }) => {
                 self.connections.entry(peer_id).or_default().push(connection_id);
+                self.dials.connected(connection_id, &peer_id);
                 for reply in self.waiting.remove(&peer_id).into_iter().flatten() {
                     self.notify(peer_id, connection_id, reply);
                 }
+                self.dial(Instant::now());
             }
             FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
                 if let Some(all) = self.connections.get_mut(&peer_id) {
@@ -139,8 +191,8 @@ impl NetworkBehaviour for Streams {
                     }
                 }
             }
-            FromSwarm::DialFailure(DialFailure { peer_id: Some(peer), error, .. }) => {
-                self.on_dial_failure(peer, error);
+            FromSwarm::DialFailure(DialFailure { peer_id: Some(peer), error, connection_id }) => {
+                self.on_dial_failure(Instant::now(), connection_id, peer, error);
             }
             _ => {}
         }

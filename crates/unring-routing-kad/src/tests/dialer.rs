@@ -197,6 +197,22 @@ fn an_address_of_somebody_else_is_left_out_until_no_other_is_left() {
 }
 
 #[test]
+fn a_dial_that_another_part_of_the_node_makes_is_no_failure() {
+    let [local, peer] = peers(2)[..] else { unreachable!() };
+    let start = Instant::now();
+    let mut dialer = dialer(local);
+    dialer.set_wanted(start, &[wanted(peer, [1])]);
+    let mut now = start;
+    for _ in 0..20 {
+        assert_eq!(dialled(&mut dialer, now), [peer]);
+        dialer.on_dial_skipped(now, peer);
+        let due = dialer.next_due().unwrap();
+        assert!((50 * MS..=100 * MS).contains(&(due - now)), "{:?}", due - now);
+        now = due;
+    }
+}
+
+#[test]
 fn a_new_address_is_tried_early_but_not_at_once() {
     let [local, peer] = peers(2)[..] else { unreachable!() };
     let start = Instant::now();
