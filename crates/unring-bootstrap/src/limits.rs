@@ -36,3 +36,22 @@ pub const QUIET: Duration = Duration::from_secs(60);
 
 /// How long nobody must have been connected before a node says that it is alone.
 pub const ALONE_AFTER: Duration = Duration::from_secs(5);
+
+/// Bytes of an answer of `/id`; an honest one has a few hundred. A longer one is refused unread.
+pub const MAX_ID_BYTES: usize = 64 * 1024;
+
+/// Peers of one answer of `/id`, as Spegel takes; further ones are left out.
+pub const MAX_ID_PEERS: usize = 3;
+
+/// Addresses of one peer in an answer of `/id`: a node has few interfaces. Further ones are left out.
+pub const MAX_ID_ADDRESSES: usize = 8;
+
+/// A and AAAA records used, each, in ascending order, as Spegel does: all nodes then begin with the same ones, which
+/// keeps them in one network.
+pub const MAX_DNS_ADDRESSES: usize = 3;
+
+/// TXT look-ups of one `/dnsaddr`; what is left then is left out. As rust-libp2p.
+pub const MAX_DNSADDR_LOOKUPS: usize = 32;
+
+/// How deep a `/dnsaddr` may point to further ones; deeper ones are left out. Public ones have one level.
+pub const MAX_DNSADDR_DEPTH: usize = 4;

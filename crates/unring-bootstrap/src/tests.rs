@@ -1,3 +1,5 @@
 mod alone;
 mod candidate;
+mod dnsaddr;
+mod id;
 mod table;
