@@ -55,3 +55,13 @@ pub const MAX_DNSADDR_LOOKUPS: usize = 32;
 
 /// How deep a `/dnsaddr` may point to further ones; deeper ones are left out. Public ones have one level.
 pub const MAX_DNSADDR_DEPTH: usize = 4;
+
+/// How long one question to DNS may take, and how often it is asked: both servers of a usual `/etc/resolv.conf` fit into
+/// [`ASK_LIMIT`].
+pub const DNS_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// See [`DNS_TIMEOUT`].
+pub const DNS_ATTEMPTS: usize = 2;
+
+/// Bytes of a refusal's body that are shown.
+pub const MAX_DETAIL_BYTES: usize = 200;

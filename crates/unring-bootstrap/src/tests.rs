@@ -1,5 +1,7 @@
 mod alone;
 mod candidate;
+mod dns;
 mod dnsaddr;
+mod http;
 mod id;
 mod table;
