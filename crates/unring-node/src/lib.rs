@@ -22,6 +22,7 @@ pub mod version;
 pub use self::k3s::K3sFileError;
 pub use self::node::{BuildError, NetworkKeyError, Node, PartEnded, Reload};
 pub use self::security::SecretsError;
+pub use self::sources::HttpFileError;
 
 /// The examples in the workspace's README compile and hold.
 #[cfg(doctest)]

@@ -18,14 +18,14 @@ pub(super) const MAX_SILENCE: Duration = Duration::from_secs(10);
 
 /// Accepts no further connection while as many as allowed are open.
 #[derive(Debug)]
-pub(super) struct Bounded {
+pub(crate) struct Bounded {
     listener: TcpListener,
     places: Arc<Semaphore>,
 }
 
 /// A connection, and its place.
 #[derive(Debug)]
-pub(super) struct Placed {
+pub(crate) struct Placed {
     tcp: TcpStream,
     silent: Pin<Box<Sleep>>,
     _place: Option<OwnedSemaphorePermit>,
@@ -47,7 +47,7 @@ impl Placed {
 }
 
 impl Bounded {
-    pub(super) fn new(listener: TcpListener, connections: usize) -> Self {
+    pub(crate) fn new(listener: TcpListener, connections: usize) -> Self {
         Self { listener, places: Arc::new(Semaphore::new(connections)) }
     }
 }

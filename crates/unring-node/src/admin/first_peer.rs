@@ -14,6 +14,8 @@ use crate::sources::{Row, rows};
 pub(super) struct FirstPeer {
     /// It said so, and nobody came since.
     alone: bool,
+    /// Where `/id` is served.
+    id_url: Option<String>,
     sources: Vec<Source>,
 }
 
@@ -35,7 +37,8 @@ pub(super) struct Source {
 impl FirstPeer {
     pub(super) fn of(parts: &Parts) -> Self {
         let sources = rows(parts).into_iter().map(source).collect();
-        Self { alone: parts.sources.is_alone(), sources }
+        let id_url = parts.id.map(|at| format!("http://{at}/id"));
+        Self { alone: parts.sources.is_alone(), id_url, sources }
     }
 }
 

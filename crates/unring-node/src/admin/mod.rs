@@ -22,7 +22,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::bounded::Bounded;
+pub(crate) use self::bounded::Bounded;
 use crate::errors::chain;
 use crate::log::NODE;
 use crate::node::Parts;

@@ -90,6 +90,34 @@ pub const KEYS: &[Key] = &[
         "/ip4|ip6/ADDRESS/tcp/PORT with or without /p2p/ID, at most 32",
         "libp2p addresses of peers to begin with",
     ),
+    list(
+        "bootstrap.dns",
+        "NAME or NAME:PORT, at most 8",
+        "Names whose addresses are peers, such as a headless service; without a port this node's own",
+    ),
+    list(
+        "bootstrap.dnsaddr",
+        "NAME, at most 8",
+        "Names whose TXT records are multiaddrs of peers, as /dnsaddr has them",
+    ),
+    key(
+        "bootstrap.dns_server",
+        "ADDRESS or ADDRESS:PORT",
+        "Who is asked for names of bootstrap [default: the system's servers]",
+    ),
+    list(
+        "bootstrap.http",
+        "http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH, at most 8",
+        "URLs that answer as Spegel's /id does, in any of its forms",
+    ),
+    key("bootstrap.http_ca", "a file in PEM", "The CA of servers with https"),
+    key("bootstrap.http_certificate", "a file in PEM", "This node's certificate for them"),
+    key("bootstrap.http_key", "a file in PEM", "Its private key"),
+    key(
+        "bootstrap.listen",
+        "ADDRESS:PORT",
+        "Where /id is served to Spegel and other nodes, in plain HTTP [default: nowhere]",
+    ),
     key(
         "limits.cpu_budget_percent",
         "0.5 to 100, in percent of one core",

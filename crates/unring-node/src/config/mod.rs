@@ -17,10 +17,10 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use unring_bootstrap::Candidate;
 use unring_peer::{GrpcUrl, JoinToken, PeerAddress, PeerLists};
 use unring_rate_governor::CpuBudget;
 
+pub use self::bootstrap::{Bootstrap, DnsName};
 pub use self::dht::Dht;
 pub use self::error::ConfigError;
 pub(crate) use self::error::TOKEN_VARIABLE;
@@ -82,13 +82,6 @@ pub struct Advertise {
     pub grpc: Option<GrpcUrl>,
     /// libp2p.
     pub libp2p: Vec<PeerAddress>,
-}
-
-/// Where a node's first peer comes from, beside `upstreams`.
-#[derive(Clone, Debug, Default)]
-pub struct Bootstrap {
-    /// libp2p addresses, with or without the peer's id.
-    pub peers: Vec<Candidate>,
 }
 
 /// What a node may use.

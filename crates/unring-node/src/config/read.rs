@@ -14,8 +14,8 @@ use unring_rate_governor::CpuBudget;
 use super::keys::KEYS;
 use super::settings::{Setting, Settings};
 use super::{
-    Advertise, ClusterFiles, Config, ConfigError, Dht, K3s, Limits, Listen, Log, LogFormat,
-    Security, Timing, bootstrap, defaults,
+    Advertise, Bootstrap, ClusterFiles, Config, ConfigError, Dht, K3s, Limits, Listen, Log,
+    LogFormat, Security, Timing, defaults,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -59,7 +59,7 @@ impl Config {
                     )?
                     .unwrap_or_default(),
             },
-            bootstrap: bootstrap::read(s)?,
+            bootstrap: Bootstrap::read(s)?,
             limits: limits(s)?,
             timing: Timing {
                 record_ttl: s

@@ -106,6 +106,40 @@ fn plaintext_beyond_loopback_needs_insecure() {
 }
 
 #[test]
+fn sources_of_first_peers_are_checked_when_they_are_read() {
+    let bootstrap = |toml: &str| read(&format!("[bootstrap]\n{toml}"), &[], &[]);
+    let config = bootstrap(
+        "peers = [\"/ip4/10.0.0.1/tcp/1\"]\ndns = [\"peers.svc.\", \"_a.b:7\"]\n\
+         dnsaddr = [\"/dnsaddr/a.b\", \"c\"]\ndns_server = \"10.43.0.10\"\n\
+         http = [\"http://a/id\"]\nlisten = \"127.0.0.1:1\"",
+    );
+    let config = config.unwrap().bootstrap;
+    let names: Vec<_> = config.dns.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        (names.as_slice(), config.dns[1].port),
+        (&["peers.svc.".into(), "_a.b:7".into()][..], Some(7))
+    );
+    assert_eq!(config.dnsaddr, ["a.b", "c"]);
+    assert_eq!(config.dns_server, Some("10.43.0.10:53".parse().unwrap()));
+    for (toml, says) in [
+        ("peers = [\"/dns4/a/tcp/1\"]", "with or without /p2p/ID"),
+        ("dns = [\"10.0.0.1\"]", "NAME or NAME:PORT"),
+        ("dns = [\"a:0\"]", "NAME or NAME:PORT"),
+        ("dns = [\"a..b\"]", "NAME or NAME:PORT"),
+        ("dnsaddr = [\"a b\"]", "write NAME"),
+        ("dns_server = \"dns\"", "ADDRESS or ADDRESS:PORT"),
+        ("http = [\"a:5000/id\"]", "http://HOST[:PORT]/PATH"),
+        ("http = [\"https://a/id\"]", "needs bootstrap.http_ca"),
+        ("http_ca = \"ca\"\nhttp_key = \"k\"", "needs bootstrap.http_certificate"),
+        ("http_ca = \"ca\"\nhttp_certificate = \"c\"", "needs bootstrap.http_key"),
+        ("http_certificate = \"c\"\nhttp_key = \"k\"", "needs bootstrap.http_ca"),
+    ] {
+        let error = bootstrap(toml).unwrap_err();
+        assert!(error.contains(says), "{toml}: {error}");
+    }
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let error =
         Settings::default().add_file(std::path::Path::new("/nowhere/unring.toml")).unwrap_err();

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use rand::Rng as _;
 use tokio::runtime::{Builder, Runtime};
-use unring_bootstrap::Kind;
+use unring_bootstrap::{Kind, Tls};
 use unring_exchange::{Config as EngineConfig, Engine, Origin, Signatures};
 use unring_peer::{Identity, Membership, PeerAddress};
 use unring_peer_addr::{AcceptCounters, Pressure, UrlConnector};
@@ -26,7 +26,7 @@ use crate::k3s::{self, K3s, Legacy, Rings, ServerFiles};
 use crate::keeper::Writer;
 use crate::log::{LogCounters, NODE};
 use crate::security::Admittance;
-use crate::sources::Sources;
+use crate::sources::{self, Sources};
 use crate::{identity, version};
 
 /// What was bound and waits to be run.
@@ -34,6 +34,7 @@ pub(super) struct Bound {
     pub(super) grpc: TcpListener,
     pub(super) admin: TcpListener,
     pub(super) k3s: Option<(TcpListener, ServerFiles)>,
+    pub(super) id: Option<TcpListener>,
     pub(super) network: Network,
     pub(super) network_events: EventReceiver,
     pub(super) writer: Writer,
@@ -50,6 +51,9 @@ const P2P_THREADS: usize = 1;
 
 /// Threads for file and name look-ups of P2P work: they count in its CPU.
 const P2P_BLOCKING_THREADS: usize = 4;
+
+/// The libp2p port of peers of which only an address is known, on a node that does not listen itself: everybody's default.
+const LIBP2P_PORT: u16 = 5872;
 
 /// Least burst, in units of cost: ten forwarded requests, so that a small rate still lets one through.
 const LEAST_BURST: u32 = 40;
@@ -69,6 +73,7 @@ impl Node {
         };
         let legacy = k3s::clients(&config.k3s)?;
         let network_key = super::dht::network_key(&config.dht)?;
+        let http_tls = sources::tls(&config.bootstrap)?;
         let identity = identity::load_or_create(&config.data_dir)?;
         let security = Admittance::load(&config.security, &identity)?;
         let memory = Memory::open(&config.data_dir)?;
@@ -79,6 +84,11 @@ impl Node {
 
         let k3s = match k3s {
             Some((at, files)) => Some((listen("K3s's path", at, "k3s.listen")?, files)),
+            None => None,
+        };
+
+        let id = match config.bootstrap.listen {
+            Some(at) => Some(listen("/id", at, "bootstrap.listen")?),
             None => None,
         };
 
@@ -112,7 +122,8 @@ impl Node {
             let timeout = config.timing.request_timeout;
             (Exchange::new(engine, clock, keeper, clients, timeout), writer)
         });
-        let sources = first_peers(clock, &config, &identity, &advertised, &network_handle);
+        let sources =
+            first_peers(clock, &config, &identity, &advertised, &network_handle, http_tls.as_ref());
         let rings = Arc::new(Rings::new(clock));
         for client in legacy {
             let legacy = Arc::new(Legacy::new(client, Arc::clone(&rings)));
@@ -139,9 +150,10 @@ impl Node {
             first_connected: OnceLock::new(),
             p2p: runtime.handle().clone(),
             k3s: K3s::new(k3s.as_ref().and_then(|(listener, _)| listener.local_addr().ok()), rings),
+            id: id.as_ref().and_then(|listener| listener.local_addr().ok()),
             config,
         };
-        let bound = Bound { grpc, admin, k3s, network, network_events, writer };
+        let bound = Bound { grpc, admin, k3s, id, network, network_events, writer };
         Ok(Self { parts: Arc::new(parts), bound, runtime: P2pRuntime(Some(runtime)) })
     }
 }
@@ -183,6 +195,13 @@ fn engine(
     Engine::new(clock.now(), engine_config, origin, Signatures)
 }
 
+fn tcp_port(address: &PeerAddress) -> Option<u16> {
+    address.as_multiaddr().iter().find_map(|part| match part {
+        multiaddr::Protocol::Tcp(port) => Some(port),
+        _ => None,
+    })
+}
+
 /// The sources that the configuration names.
 fn first_peers(
     clock: Clock,
@@ -190,12 +209,16 @@ fn first_peers(
     identity: &Identity,
     advertised: &Advertised,
     network: &Handle,
+    tls: Option<&Tls>,
 ) -> Sources {
     let listening = network.listen_addresses().into_iter();
     let listening = listening.filter_map(|address| PeerAddress::from_multiaddr(address).ok());
-    let own = listening.chain(advertised.libp2p.iter().cloned()).collect();
+    // What is told to others comes first: its port is the one that peers of this cluster use.
+    let own: Vec<_> = advertised.libp2p.iter().cloned().chain(listening).collect();
+    let port = own.iter().find_map(tcp_port).unwrap_or(LIBP2P_PORT);
+    let own = own.into_iter().collect();
     let sources = Sources::new(identity.peer_id(), own, rand::rng().random());
-    sources.add_configured(clock.now().mono, &config.bootstrap);
+    sources.add_configured(clock.now().mono, &config.bootstrap, tls, port);
     sources
 }
 

@@ -9,6 +9,7 @@ use crate::database::DatabaseError;
 use crate::identity::IdentityError;
 use crate::k3s::K3sFileError;
 use crate::security::SecretsError;
+use crate::sources::HttpFileError;
 
 /// Why a node does not start. Each says what to do.
 #[derive(Debug, Error)]
@@ -19,6 +20,9 @@ pub enum BuildError {
     /// What says who belongs to the cluster cannot be read.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
+    /// What `bootstrap.http` needs for TLS cannot be used.
+    #[error(transparent)]
+    Http(#[from] HttpFileError),
     /// No database.
     #[error(transparent)]
     Database(#[from] DatabaseError),

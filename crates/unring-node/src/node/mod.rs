@@ -69,6 +69,8 @@ pub(crate) struct Parts {
     pub(crate) sources: Sources,
     /// `None`: it takes no part in the DHT.
     pub(crate) router: Option<Arc<unring_routing_kad::KadRouter>>,
+    /// Where `/id` is served, if it is.
+    pub(crate) id: Option<SocketAddr>,
     pub(crate) governor: Arc<Governor<CallerKey>>,
     pub(crate) meter: Arc<CpuMeter>,
     pub(crate) security: Admittance,

@@ -40,7 +40,7 @@ impl Node {
     /// When a part of the node ended by itself; the rest is drained then, too.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), PartEnded> {
         let Self { parts, bound, runtime } = self;
-        let Bound { grpc, admin, k3s, network, network_events, writer } = bound;
+        let Bound { grpc, admin, k3s, id, network, network_events, writer } = bound;
         announce(&parts);
         if let Err(error) = parts.exchange.start_keeper(writer, &parts.p2p) {
             tracing::error!(target: NODE, error = chain(&error), "the system gives no thread for the disk");
@@ -53,7 +53,7 @@ impl Node {
         let (drained, mut drain) = oneshot::channel();
         let p2p = parts.p2p.spawn(run_p2p(
             Arc::clone(&parts),
-            P2p { grpc, k3s, network, network_events },
+            P2p { grpc, k3s, id, network, network_events },
             stopping.clone(),
             drained,
         ));
@@ -92,6 +92,7 @@ pub struct PartEnded(&'static str);
 struct P2p {
     grpc: std::net::TcpListener,
     k3s: Option<(std::net::TcpListener, ServerFiles)>,
+    id: Option<std::net::TcpListener>,
     network: unring_routing_kad::Network,
     network_events: unring_routing_kad::EventReceiver,
 }
@@ -103,10 +104,17 @@ async fn run_p2p(
     stopping: CancellationToken,
     drained: oneshot::Sender<Option<&'static str>>,
 ) {
-    let P2p { grpc, k3s, network, network_events } = p2p;
+    let P2p { grpc, k3s, id, network, network_events } = p2p;
     let mut background = Background::start(&parts, network, network_events);
     if let Some((listener, files)) = k3s {
         background.tasks.spawn(serve_k3s(Arc::clone(&parts), listener, files));
+    }
+    if let Some(listener) = id {
+        let parts = Arc::clone(&parts);
+        background.tasks.spawn(async move {
+            sources::serve(parts, listener).await;
+            "listener of /id"
+        });
     }
     let mut served = std::pin::pin!(serve_grpc(&parts, grpc, stopping.clone()));
     let (ended, told_to) = tokio::select! {

@@ -5,10 +5,13 @@
 //! with it.
 
 mod connect;
+mod files;
 mod fixed;
+mod remote;
 mod rows;
 mod run;
 mod say;
+mod serve;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,13 +21,20 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use unring_bootstrap::{Action, Candidate, Kind, Myself, SourceView, Table, TooManySources};
+use unring_bootstrap::{
+    Action, Candidate, Dns, HttpSource, Kind, Myself, SourceView, Table, Tls, TooManySources,
+};
 use unring_peer::{PeerAddress, PeerId};
 
+pub use self::files::HttpFileError;
+
+pub(crate) use self::files::tls;
 pub(crate) use self::rows::{Row, rows};
 pub(crate) use self::run::run;
+pub(crate) use self::serve::serve;
 
 use self::fixed::Fixed;
+use self::remote::{Addresses, Dnsaddr, Http};
 use crate::config::Bootstrap;
 use crate::errors::chain;
 use crate::log::NODE;
@@ -74,12 +84,32 @@ impl Sources {
         Ok(())
     }
 
-    /// Adds those that the configuration names; it allows fewer than fit.
-    pub(crate) fn add_configured(&self, now: Duration, config: &Bootstrap) {
+    /// Adds those that the configuration names; it allows fewer than fit. `port` is this node's own.
+    pub(crate) fn add_configured(
+        &self,
+        now: Duration,
+        config: &Bootstrap,
+        tls: Option<&Tls>,
+        port: u16,
+    ) {
+        let dns = Dns::new(config.dns_server);
         let mut configured: Vec<(Kind, String, Arc<dyn Ask>)> = Vec::new();
         if !config.peers.is_empty() {
             let fixed = Arc::new(Fixed(config.peers.clone()));
             configured.push((Kind::Static, "bootstrap.peers".to_owned(), fixed));
+        }
+        for wanted in &config.dns {
+            let port = wanted.port.unwrap_or(port);
+            let asker = Addresses { dns, name: wanted.name.clone(), port };
+            configured.push((Kind::Dns, wanted.to_string(), Arc::new(asker)));
+        }
+        for name in &config.dnsaddr {
+            let asker = Dnsaddr { dns, name: name.clone() };
+            configured.push((Kind::Dnsaddr, name.clone(), Arc::new(asker)));
+        }
+        for url in &config.http {
+            let asker = HttpSource { url: url.clone(), tls: tls.cloned(), dns, port };
+            configured.push((Kind::Http, url.to_string(), Arc::new(Http(asker))));
         }
         for (kind, name, asker) in configured {
             self.add_or_say(now, kind, name, asker);
