@@ -10,6 +10,7 @@ mod commands;
 mod database;
 mod dht;
 mod disk;
+mod first_peer;
 mod k3s;
 mod raw_grpc;
 mod start_failures;
