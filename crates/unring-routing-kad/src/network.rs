@@ -23,7 +23,7 @@ use crate::dialer::{Dial, Dialer};
 use crate::failure::{DialFailure, chain};
 use crate::first_bytes::{NoGreeting, no_greeting};
 use crate::handle::{Event, EventReceiver, Handle, Outlets, channels};
-use crate::kad::{Command, Driver, KadRouter, Server, Unreachable};
+use crate::kad::{Command, Driver, KadRouter, Server, StreamEvent};
 use crate::swarm::{self, Behaviour, BehaviourEvent};
 
 /// A bound libp2p network; [`run`](Self::run) makes it work.
@@ -115,10 +115,8 @@ impl Network {
         let announced = !addresses.is_empty() && addresses.iter().all(address::is_loopback);
         let listening = self.swarm.listeners().all(address::is_loopback);
         let loopback = announced || (listening && self.swarm.listeners().next().is_some());
-        if let Some(kad) = &mut self.kad {
-            kad.server.set_loopback(loopback);
-        }
         if let Some(kad) = self.swarm.behaviour_mut().kad.as_mut() {
+            kad.set_loopback(loopback);
             kad.store_mut().set_own_addresses(addresses.clone());
         }
         if let Some(driver) = self.kad.as_mut().and_then(|kad| kad.driver.as_mut()) {
@@ -320,21 +318,29 @@ impl Network {
                     kad.server.on_identified(behaviour, peer_id, protocols, addresses);
                 }
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Kad(event)) => self.on_kad_event(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Streams(Unreachable(peer))) => {
-                if let Some(kad) = &self.kad {
-                    kad.server.on_unreachable(self.swarm.behaviour_mut(), &peer);
-                }
-            }
+            SwarmEvent::Behaviour(BehaviourEvent::Kad(event)) => self.on_kad_event(&event),
+            SwarmEvent::Behaviour(BehaviourEvent::Streams(event)) => self.on_stream_event(event),
             _ => {}
         }
     }
 
-    fn on_kad_event(&mut self, event: kad::Event) {
+    fn on_kad_event(&mut self, event: &kad::Event) {
+        if let Some(kad) = &self.kad {
+            kad.server.on_event(self.swarm.behaviour_mut(), event);
+        }
+    }
+
+    fn on_stream_event(&mut self, event: StreamEvent) {
         let Some(kad) = &self.kad else { return };
-        if let Some(records) = kad.server.on_event(self.swarm.behaviour_mut(), event) {
-            let limit = kad.server.capacity();
-            self.outlets.tell(Event::StoreAlmostFull { records, limit });
+        let behaviour = self.swarm.behaviour_mut();
+        match event {
+            StreamEvent::Unreachable(peer) => kad.server.on_unreachable(behaviour, &peer),
+            StreamEvent::Asked(asked) => {
+                if let Some(records) = kad.server.on_asked(behaviour, asked) {
+                    let limit = kad.server.capacity();
+                    self.outlets.tell(Event::StoreAlmostFull { records, limit });
+                }
+            }
         }
     }
 

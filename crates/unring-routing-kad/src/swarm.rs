@@ -2,12 +2,12 @@
 
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{Swarm, identify, kad, ping};
+use libp2p::{Swarm, identify, ping};
 use libp2p_identity::Keypair;
 
 use crate::config::{self, Config};
 use crate::gate::Gate;
-use crate::kad::{Records, Streams};
+use crate::kad::{Streams, Table};
 use crate::transport::{self, SetupError};
 
 /// Every protocol that the node speaks. The gate comes first, so that what it denies costs the others nothing.
@@ -16,9 +16,9 @@ pub(crate) struct Behaviour {
     pub(crate) gate: Gate,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
-    /// Serves others and keeps the routing table.
-    pub(crate) kad: Toggle<kad::Behaviour<Records>>,
-    /// Asks others.
+    /// Keeps the routing table.
+    pub(crate) kad: Toggle<Table>,
+    /// Asks others and serves them.
     pub(crate) streams: Toggle<Streams>,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Behaviour {
 pub(crate) fn build(
     keypair: &Keypair,
     config: &Config,
-    kad: Option<(kad::Behaviour<Records>, Streams)>,
+    kad: Option<(Table, Streams)>,
 ) -> Result<Swarm<Behaviour>, SetupError> {
     let transport = transport::build(keypair, config.network_key.clone())?;
     let (kad, streams) = kad.unzip();

@@ -3,13 +3,15 @@
 use std::io;
 use std::time::Duration;
 
-use futures::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::swarm::Stream;
 use libp2p_identity::PeerId;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::kad::config::MAX_ANSWERS_HELD;
+use crate::kad::framing::{self, Budget, ReadError};
 use crate::kad::streams::OpenError;
 use crate::kad::wire::{self, Answer, Contact};
 
@@ -35,10 +37,10 @@ pub(crate) enum AskError {
     Stream(#[source] io::Error),
     #[error("not answered in time")]
     Timeout,
-    #[error("an answer of {got} bytes, at most {max} are read")]
-    TooLong { got: u64, max: usize },
+    #[error("failed to read the answer")]
+    Read(#[source] ReadError),
     #[error("unreadable answer")]
-    Unreadable(#[source] prost::DecodeError),
+    Unreadable(#[source] wire::Malformed),
     #[error("the network has ended")]
     Ended,
 }
@@ -49,6 +51,8 @@ pub(crate) struct Client {
     commands: mpsc::Sender<Command>,
     timeout: Duration,
     max_answer: usize,
+    /// What long answers may hold together.
+    budget: Budget,
 }
 
 impl Client {
@@ -57,7 +61,7 @@ impl Client {
         timeout: Duration,
         max_answer: usize,
     ) -> Self {
-        Self { commands, timeout, max_answer }
+        Self { commands, timeout, max_answer, budget: Budget::new(MAX_ANSWERS_HELD) }
     }
 
     /// What this node itself would answer: the closest peers of its routing table, and who provides `key`.
@@ -99,10 +103,13 @@ impl Client {
             let mut stream = self.open(contact).await?;
             stream.write_all(request).await.map_err(AskError::Stream)?;
             stream.flush().await.map_err(AskError::Stream)?;
-            let bytes = read_message(&mut stream, self.max_answer).await?;
+            let frame = framing::read(&mut stream, self.max_answer, &self.budget);
+            let frame = frame.await.map_err(AskError::Read)?;
+            let ended = || AskError::Stream(io::ErrorKind::UnexpectedEof.into());
+            let frame = frame.ok_or_else(ended)?;
             // One request a stream, as others do. A failure to close is no failure of the answer.
             drop(stream.close().await);
-            wire::answer(&bytes).map_err(AskError::Unreadable)
+            wire::answer(&frame.bytes).map_err(AskError::Unreadable)
         };
         timeout(self.timeout, exchange).await.unwrap_or(Err(AskError::Timeout))
     }
@@ -119,62 +126,5 @@ impl Client {
             }
         };
         timeout(self.timeout, exchange).await.unwrap_or(Err(AskError::Timeout))
-    }
-}
-
-/// One length-delimited message. Grows with what arrives, so that a long length alone costs nothing.
-async fn read_message<R: AsyncRead + Unpin>(
-    stream: &mut R,
-    max: usize,
-) -> Result<Vec<u8>, AskError> {
-    let length = read_length(stream).await.map_err(AskError::Stream)?;
-    let too_long = AskError::TooLong { got: length, max };
-    if !usize::try_from(length).is_ok_and(|length| length <= max) {
-        return Err(too_long);
-    }
-    let mut bytes = Vec::new();
-    let read = stream.take(length).read_to_end(&mut bytes).await.map_err(AskError::Stream)?;
-    if u64::try_from(read).is_ok_and(|read| read == length) {
-        Ok(bytes)
-    } else {
-        Err(AskError::Stream(io::ErrorKind::UnexpectedEof.into()))
-    }
-}
-
-/// An unsigned varint of at most nine bytes (<https://github.com/multiformats/unsigned-varint>).
-async fn read_length<R: AsyncRead + Unpin>(stream: &mut R) -> io::Result<u64> {
-    let mut length = 0;
-    for place in 0..9 {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).await?;
-        length |= u64::from(byte[0] & 0x7f) << (7 * place);
-        if byte[0] & 0x80 == 0 {
-            return Ok(length);
-        }
-    }
-    Err(io::ErrorKind::InvalidData.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use futures::executor::block_on;
-    use futures::io::Cursor;
-
-    use super::*;
-
-    #[test]
-    fn messages_are_read_within_their_bound() {
-        let check = |bytes: &[u8]| block_on(read_message(&mut Cursor::new(bytes.to_vec()), 300));
-        assert_eq!(check(&[3, 1, 2, 3, 4]).unwrap(), [1, 2, 3]);
-        assert_eq!(check(&[0]).unwrap(), []);
-        let mut long = vec![0xac, 2];
-        long.extend([7; 300]);
-        assert_eq!(check(&long).unwrap().len(), 300);
-        assert!(matches!(check(&[0xad, 2]), Err(AskError::TooLong { got: 301, max: 300 })));
-        let most = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
-        assert!(matches!(check(&most), Err(AskError::TooLong { .. })));
-        assert!(matches!(check(&[0x80; 20]), Err(AskError::Stream(_))));
-        assert!(matches!(check(&[5, 1, 2]), Err(AskError::Stream(_))));
-        assert!(matches!(check(&[]), Err(AskError::Stream(_))));
     }
 }

@@ -50,6 +50,27 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 pub const BATCH_TIMEOUT: Duration = Duration::from_secs(30);
 /// A whole look-up; then it ends with what it has.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of a request: a key, an id and some addresses are a few hundred.
+pub const MAX_REQUEST_BYTES: usize = 16 * 1024;
+/// Streams that one peer has open to ask us; a further one is reset. More than a node uses that looks up many keys at once.
+pub const MAX_INBOUND_STREAMS: usize = 32;
+/// Of these, such as are held back or do not read their answer. Meanwhile nobody reads them, and each may hold the 256 KiB that
+/// yamux lets a peer send unasked: 4 MiB in all.
+pub const MAX_BUSY_STREAMS: usize = 16;
+/// A peer's question costs as much as so many records that it tells: it is answered with up to 40 peers.
+pub const REQUEST_COST: u32 = 4;
+/// Records that one peer may tell at once after a pause; a quarter as many questions.
+pub const REQUEST_BURST: u32 = 4096;
+/// Then one in this time: 2000 records or 500 questions a second, some hundredths of a processor.
+pub const REQUEST_GAP: Duration = Duration::from_micros(500);
+/// A request that comes too early waits at most this long, then its stream is reset.
+pub const MAX_REQUEST_DELAY: Duration = Duration::from_secs(1);
+/// Until the first request on a stream has come, and until an answer has been read.
+pub const INBOUND_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a stream may wait for a further request: as in go-libp2p, which keeps its streams.
+pub const INBOUND_IDLE: Duration = Duration::from_secs(60);
+/// Bytes of long answers that all requests on their way hold together; short ones are not counted.
+pub const MAX_ANSWERS_HELD: usize = 16 * 1024 * 1024;
 /// Dials at once by look-ups and walks; further ones wait. Half of [`crate::MAX_PENDING_OUTGOING`], so that those to wanted peers
 /// and those that somebody asked for always find room.
 pub const MAX_KAD_DIALS: usize = 16;

@@ -1,4 +1,4 @@
-//! Kademlia: libp2p's behaviour serves others and keeps the routing table; asking and telling others is done here.
+//! Kademlia: libp2p's behaviour keeps the routing table; asking, telling and serving others is done here.
 //!
 //! libp2p's own queries give providers without their addresses, and walk through the network anew for every key that is told
 //! again.
@@ -7,6 +7,8 @@ mod client;
 mod config;
 mod dials;
 mod driver;
+mod framing;
+mod inbound;
 mod newcomers;
 mod position;
 mod router;
@@ -14,6 +16,7 @@ mod server;
 mod store;
 mod streams;
 mod sweep;
+mod table;
 mod walk;
 mod walker;
 mod wire;
@@ -21,7 +24,8 @@ mod wire;
 pub(crate) use self::client::Command;
 pub use self::config::*;
 pub(crate) use self::driver::Driver;
+pub use self::inbound::{KadRefusal, KadRefusals};
 pub use self::router::{KadCounters, KadRouter, LOOKUP_BUCKETS_MS, LookupTimes};
 pub(crate) use self::server::Server;
-pub(crate) use self::store::Records;
-pub(crate) use self::streams::{Streams, Unreachable};
+pub(crate) use self::streams::{StreamEvent, Streams};
+pub(crate) use self::table::Table;

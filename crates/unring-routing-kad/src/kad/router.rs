@@ -14,6 +14,7 @@ use unring_routing::{
 
 use crate::handle::Wish;
 use crate::kad::config::KadConfig;
+use crate::kad::inbound::KadRefusals;
 
 /// A look-up for the network's own task, which alone speaks to others.
 pub(crate) type Find = (Key, oneshot::Sender<Result<Vec<Provider>, LookupError>>);
@@ -52,6 +53,8 @@ pub(crate) struct KadGauges {
     pub(crate) providers: AtomicUsize,
     pub(crate) alarms: AtomicU64,
     pub(crate) times: LookupTimes<AtomicU64>,
+    pub(crate) requests_served: AtomicU64,
+    pub(crate) refused: Arc<KadRefusals<AtomicU64>>,
 }
 
 /// Upper ends of the buckets of [`LookupTimes`], in milliseconds. A look-up in a network at hand takes a few; one with silent peers
@@ -117,6 +120,10 @@ pub struct KadCounters {
     pub alarms: u64,
     /// How long the look-ups took that went out.
     pub times: LookupTimes,
+    /// Requests of others that were answered or taken note of.
+    pub requests_served: u64,
+    /// Streams of others that were ended, by reason.
+    pub refused: KadRefusals,
 }
 
 impl KadRouter {
@@ -159,6 +166,8 @@ impl KadRouter {
             providers: gauges.providers.load(Ordering::Relaxed),
             alarms: gauges.alarms.load(Ordering::Relaxed),
             times: gauges.times.read(),
+            requests_served: gauges.requests_served.load(Ordering::Relaxed),
+            refused: gauges.refused.read(),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use libp2p::kad::store::RecordStore as _;
 use libp2p::kad::{
-    self, BucketInserts, Caching, Event as KadEvent, InboundRequest, KBucketKey, StoreInserts,
+    self, BucketInserts, Caching, Event as KadEvent, KBucketKey, ProviderRecord, StoreInserts,
 };
 use libp2p::swarm::{InvalidProtocol, StreamProtocol};
 use libp2p_identity::PeerId;
@@ -23,11 +23,13 @@ use crate::handle::Wish;
 use crate::kad::client::{Client, Command};
 use crate::kad::config::{KadConfig, MAX_ANSWER_BYTES, REPLICATION};
 use crate::kad::driver::{Driver, Heard};
+use crate::kad::inbound::Asked;
 use crate::kad::router::{KadGauges, KadRouter};
 use crate::kad::store::{Admission, Records};
 use crate::kad::streams::Streams;
+use crate::kad::table::Table;
 use crate::kad::walker::Walker;
-use crate::kad::wire::{Answer, Contact};
+use crate::kad::wire::{self, Answer, Contact, Request};
 use crate::swarm::Behaviour;
 
 /// Commands of the driver that wait for the network's loop; then the driver waits, and nobody else.
@@ -35,6 +37,9 @@ const COMMAND_QUEUE: usize = 64;
 
 /// Newcomers that the driver has not taken in yet; further ones are told when the sweep comes by.
 const ARRIVAL_QUEUE: usize = 256;
+
+/// Bytes of an answer to libp2p's walks: 20 peers with 8 addresses of 256 bytes are 42 kB.
+const MAX_REFRESH_ANSWER: usize = 64 * 1024;
 
 /// How often in its validity a record's end is looked for; until then it takes room, but nobody is told of it.
 const EXPIRY_STEPS: u32 = 16;
@@ -54,7 +59,6 @@ pub(crate) struct Server {
     /// Until the driver takes it.
     arrived: Option<mpsc::Receiver<PeerId>>,
     next_expiry: Instant,
-    loopback: bool,
 }
 
 impl Server {
@@ -62,12 +66,13 @@ impl Server {
     pub(crate) fn new(
         local: PeerId,
         config: KadConfig,
-    ) -> Result<(Self, (kad::Behaviour<Records>, Streams)), InvalidProtocol> {
+    ) -> Result<(Self, (Table, Streams)), InvalidProtocol> {
         let protocol = StreamProtocol::try_from_owned(config.protocol.to_owned())?;
         let replication = NonZeroUsize::new(REPLICATION).unwrap_or(kad::K_VALUE);
         let mut settings = kad::Config::new(protocol.clone());
         settings
-            .set_max_packet_size(MAX_ANSWER_BYTES)
+            // Answers to its walks that refresh the table; honest ones have a few kilobytes.
+            .set_max_packet_size(MAX_REFRESH_ANSWER)
             .set_replication_factor(replication)
             .set_kbucket_size(replication)
             .set_kbucket_inserts(BucketInserts::OnConnected)
@@ -82,11 +87,11 @@ impl Server {
             .set_replication_interval(None);
         let records = Records::new(local, config.store, rand::random());
         let mut kad = kad::Behaviour::with_config(local, records, settings);
-        // Left to itself it answers nobody until an external address is known.
-        kad.set_mode(Some(kad::Mode::Server));
-        let streams = Streams::new(protocol.clone());
+        // Others are served by `Streams`.
+        kad.set_mode(Some(kad::Mode::Client));
         let (sender, commands) = mpsc::channel(COMMAND_QUEUE);
-        let (gauges, peers) = (Arc::default(), watch::Sender::new(0));
+        let (gauges, peers) = (Arc::<KadGauges>::default(), watch::Sender::new(0));
+        let streams = Streams::new(protocol.clone(), Arc::clone(&gauges.refused));
         let next_expiry = Instant::now() + config.store.validity / EXPIRY_STEPS;
         let (arrivals, arrived) = mpsc::channel(ARRIVAL_QUEUE);
         let server = Self {
@@ -101,9 +106,8 @@ impl Server {
             arrivals,
             arrived: Some(arrived),
             next_expiry,
-            loopback: false,
         };
-        Ok((server, (kad, streams)))
+        Ok((server, (Table::new(kad), streams)))
     }
 
     /// What asks and tells, and the router in front of it, for a node that others find at `external`.
@@ -112,7 +116,7 @@ impl Server {
         local: PeerId,
         external: Vec<Multiaddr>,
         wish: watch::Receiver<Wish>,
-        kad: &mut kad::Behaviour<Records>,
+        kad: &mut Table,
     ) -> (Driver, KadRouter) {
         kad.store_mut().set_own_addresses(external.clone());
         let client =
@@ -135,9 +139,8 @@ impl Server {
                 let Some(kad) = behaviour.kad.as_mut() else { return };
                 let Some(streams) = behaviour.streams.as_mut() else { return };
                 let peer = contact.peer;
-                let loopback = self.loopback;
-                let usable = move |address: &Multiaddr| address::hearsay(address, &peer, loopback);
-                let table: Vec<Multiaddr> = table_addresses(kad, &peer);
+                let table = kad.addresses(&peer);
+                let usable = |address: &Multiaddr| kad.usable(address, &peer);
                 let table = table.iter().filter_map(usable).collect();
                 let addresses = contact.addresses.iter().filter_map(usable).collect();
                 streams.open(Instant::now(), Contact { peer, addresses }, table, reply);
@@ -180,9 +183,59 @@ impl Server {
         }
     }
 
-    /// Whether loopback addresses lead to other nodes: they do when this node itself is found at one.
-    pub(crate) fn set_loopback(&mut self, loopback: bool) {
-        self.loopback = loopback;
+    /// Does what a peer asks for. Returns how full the store is when that is worth an alarm.
+    pub(crate) fn on_asked(&self, behaviour: &mut Behaviour, asked: Asked) -> Option<usize> {
+        let kad = behaviour.kad.as_mut()?;
+        let Asked { peer, request, reply } = asked;
+        self.gauges.requests_served.fetch_add(1, Ordering::Relaxed);
+        let mut answer = Answer::default();
+        let mut alarm = None;
+        match &request {
+            Request::Ping => {}
+            Request::FindNode(key) | Request::GetValue(key) => {
+                answer.closer = closest(kad, key.clone(), &peer);
+            }
+            Request::GetProviders(key) => {
+                answer.closer = closest(kad, key.clone(), &peer);
+                let held = kad.store_mut().providers(&key.clone().into());
+                let told = held.into_iter().filter(|one| !one.addresses.is_empty());
+                let told = told.map(|one| Contact::new(one.provider, one.addresses));
+                answer.providers = told.take(REPLICATION).collect();
+            }
+            Request::AddProvider { key, providers } => {
+                // Nobody speaks for others.
+                let (own, others): (Vec<_>, Vec<_>) =
+                    providers.iter().partition(|one| one.peer == peer);
+                let refused = u64::try_from(others.len()).unwrap_or(u64::MAX);
+                self.gauges.records_refused.fetch_add(refused, Ordering::Relaxed);
+                for one in own.into_iter().take(1) {
+                    let addresses = one.addresses.clone();
+                    let record = ProviderRecord::new(key.clone(), peer, addresses);
+                    alarm = self.admit(kad, record).or(alarm);
+                }
+            }
+        }
+        // Whoever has gone needs no answer.
+        drop(reply.send(wire::reply(&request, &answer)));
+        alarm
+    }
+
+    fn admit(&self, kad: &mut Table, record: ProviderRecord) -> Option<usize> {
+        let provider = record.provider;
+        let store = kad.store_mut();
+        let admission = store.admit(Instant::now(), record);
+        let kept = matches!(admission, Admission::Kept | Admission::Replaced);
+        let gauges = &self.gauges;
+        let counter = if kept { &gauges.records_kept } else { &gauges.records_refused };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if !kept {
+            tracing::debug!(%provider, ?admission, "record refused");
+        }
+        count_records(gauges, store);
+        store.take_alarm().then(|| {
+            gauges.alarms.fetch_add(1, Ordering::Relaxed);
+            store.len()
+        })
     }
 
     /// A peer said what it speaks and where it is: all that libp2p's own behaviour knows of one that connected to us.
@@ -197,14 +250,13 @@ impl Server {
         if !protocols.contains(&self.protocol) {
             return;
         }
-        let usable =
-            addresses.iter().filter_map(|address| address::hearsay(address, &peer, self.loopback));
+        let usable = addresses.iter().filter_map(|address| kad.usable(address, &peer));
         let told: Vec<Multiaddr> = usable.take(MAX_ADDRESSES_PER_PEER).collect();
         for address in &told {
             kad.add_address(&peer, address.clone());
         }
         // What it no longer says it is no longer told of, so that its entry does not grow for ever.
-        let mut stale = table_addresses(kad, &peer);
+        let mut stale = kad.addresses(&peer);
         stale.retain(|known| !told.is_empty() && !told.contains(&address::without_peer(known)));
         for address in &stale {
             kad.remove_address(&peer, address);
@@ -220,34 +272,10 @@ impl Server {
         self.present.remove(peer);
     }
 
-    /// What libp2p's behaviour reports; returns how full the store is when that is worth an alarm.
-    pub(crate) fn on_event(&self, behaviour: &mut Behaviour, event: KadEvent) -> Option<usize> {
-        let kad = behaviour.kad.as_mut()?;
-        match event {
-            KadEvent::InboundRequest {
-                request: InboundRequest::AddProvider { record: Some(record) },
-            } => {
-                let provider = record.provider;
-                let store = kad.store_mut();
-                let admission = store.admit(Instant::now(), record);
-                let kept = matches!(admission, Admission::Kept | Admission::Replaced);
-                let gauges = &self.gauges;
-                let counter = if kept { &gauges.records_kept } else { &gauges.records_refused };
-                counter.fetch_add(1, Ordering::Relaxed);
-                if !kept {
-                    tracing::debug!(%provider, ?admission, "record refused");
-                }
-                count_records(gauges, store);
-                store.take_alarm().then(|| {
-                    gauges.alarms.fetch_add(1, Ordering::Relaxed);
-                    store.len()
-                })
-            }
-            KadEvent::RoutingUpdated { .. } => {
-                self.count_peers(kad);
-                None
-            }
-            _ => None,
+    /// What libp2p's behaviour reports.
+    pub(crate) fn on_event(&self, behaviour: &mut Behaviour, event: &KadEvent) {
+        if let (KadEvent::RoutingUpdated { .. }, Some(kad)) = (event, behaviour.kad.as_mut()) {
+            self.count_peers(kad);
         }
     }
 
@@ -271,7 +299,7 @@ impl Server {
         self.config.store.records
     }
 
-    fn count_peers(&self, kad: &mut kad::Behaviour<Records>) {
+    fn count_peers(&self, kad: &mut Table) {
         let count = kad.kbuckets().map(|bucket| bucket.num_entries()).sum();
         self.gauges.peers.store(count, Ordering::Relaxed);
         self.peers.send_if_modified(|known| std::mem::replace(known, count) != count);
@@ -283,9 +311,10 @@ fn count_records(gauges: &KadGauges, store: &Records) {
     gauges.providers.store(store.providers_held(), Ordering::Relaxed);
 }
 
-/// Where the routing table says that a peer is.
-fn table_addresses(kad: &mut kad::Behaviour<Records>, peer: &PeerId) -> Vec<Multiaddr> {
-    let Some(bucket) = kad.kbucket(*peer) else { return Vec::new() };
-    let entries = bucket.iter().filter(|entry| entry.node.key.preimage() == peer);
-    entries.flat_map(|entry| entry.node.value.iter().cloned().collect::<Vec<_>>()).collect()
+/// The peers of the table that are closest to `key`, but for `asker`.
+fn closest(kad: &mut Table, key: Vec<u8>, asker: &PeerId) -> Vec<Contact> {
+    let key = KBucketKey::new(key);
+    let closest = kad.find_closest_local_peers(&key, asker);
+    let contacts = closest.map(|peer| Contact::new(peer.node_id, peer.multiaddrs));
+    contacts.filter(|contact| !contact.addresses.is_empty()).take(REPLICATION).collect()
 }

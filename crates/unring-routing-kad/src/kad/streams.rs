@@ -1,16 +1,23 @@
-//! The behaviour that opens outbound streams of the protocol, connecting first where it must.
+//! The behaviour that opens streams of the protocol, connecting first where it must, and serves those that others open.
 //!
 //! Not `libp2p-stream`: in 0.5.0-alpha it keeps a channel for each connection that there ever was.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use libp2p::core::upgrade::{DeniedUpgrade, ReadyUpgrade};
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use libp2p::core::upgrade::ReadyUpgrade;
 use libp2p::core::{Endpoint, transport::PortUse};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedOutbound};
+use libp2p::swarm::handler::{
+    ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound,
+};
 use libp2p::swarm::{
     ConnectionClosed, ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId,
     DialError, DialFailure, FromSwarm, NetworkBehaviour, NotifyHandler, Stream, StreamProtocol,
@@ -20,10 +27,11 @@ use libp2p::swarm::{
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::failure::DialFailure as Failure;
 use crate::kad::dials::{Dials, Next, Outcome};
+use crate::kad::inbound::{Asked, Inbound, KadRefusals, Share};
 use crate::kad::wire::Contact;
 
 /// Why there is no stream.
@@ -44,9 +52,14 @@ pub(crate) enum OpenError {
 /// Where the stream is wanted. Nobody waits for a stream whose receiver is gone.
 pub(crate) type Reply = oneshot::Sender<Result<Stream, OpenError>>;
 
-/// The peer does not answer where it said itself that it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Unreachable(pub(crate) PeerId);
+/// What the network's loop is told.
+#[derive(Debug)]
+pub(crate) enum StreamEvent {
+    /// The peer does not answer where it said itself that it is.
+    Unreachable(PeerId),
+    /// Somebody asks.
+    Asked(Asked),
+}
 
 /// Opens streams. All that it holds is waited for by somebody, so its size is bounded by the requests on their way.
 pub(crate) struct Streams {
@@ -55,13 +68,19 @@ pub(crate) struct Streams {
     /// Until the peer is connected or its dials failed.
     waiting: HashMap<PeerId, Vec<Reply>>,
     dials: Dials,
-    actions: VecDeque<ToSwarm<Unreachable, Reply>>,
+    actions: VecDeque<ToSwarm<StreamEvent, Reply>>,
+    inbound: Inbound,
+    requests: mpsc::Receiver<Asked>,
+    /// Of everyone connected.
+    shares: HashMap<PeerId, Arc<Share>>,
 }
 
 impl Streams {
-    pub(crate) fn new(protocol: StreamProtocol) -> Self {
-        let (connections, waiting, actions) = Default::default();
-        Self { protocol, connections, waiting, dials: Dials::new(), actions }
+    pub(crate) fn new(protocol: StreamProtocol, refusals: Arc<KadRefusals<AtomicU64>>) -> Self {
+        let (connections, waiting, actions, shares) = Default::default();
+        let (inbound, requests) = Inbound::new(refusals);
+        let dials = Dials::new();
+        Self { protocol, connections, waiting, dials, actions, inbound, requests, shares }
     }
 
     /// Opens a stream to the contact, at the addresses of the routing table or, failing these, at its own.
@@ -132,41 +151,49 @@ impl Streams {
             if let Outcome::Failed { peer, unreachable } = self.dials.failed(id, peer, &failure) {
                 self.fail(peer, || OpenError::Connect(failure.clone()));
                 if unreachable {
-                    self.actions.push_back(ToSwarm::GenerateEvent(Unreachable(peer)));
+                    self.actions.push_back(ToSwarm::GenerateEvent(StreamEvent::Unreachable(peer)));
                 }
             }
         }
         self.dial(now);
     }
 
-    fn handler(&self) -> Opener {
-        Opener { protocol: self.protocol.clone(), wanted: VecDeque::new() }
+    fn handler(&mut self, peer: PeerId) -> Opener {
+        let share = self.shares.entry(peer).or_insert_with(|| Arc::new(Share::new()));
+        Opener {
+            peer,
+            protocol: self.protocol.clone(),
+            wanted: VecDeque::new(),
+            inbound: self.inbound.clone(),
+            share: Arc::clone(share),
+            serving: FuturesUnordered::new(),
+        }
     }
 }
 
 impl NetworkBehaviour for Streams {
     type ConnectionHandler = Opener;
-    type ToSwarm = Unreachable;
+    type ToSwarm = StreamEvent;
 
     fn handle_established_inbound_connection(
         &mut self,
         _id: ConnectionId,
-        _peer: PeerId,
+        peer: PeerId,
         _local: &Multiaddr,
         _remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.handler())
+        Ok(self.handler(peer))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
         _id: ConnectionId,
-        _peer: PeerId,
+        peer: PeerId,
         _address: &Multiaddr,
         _role: Endpoint,
         _port: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.handler())
+        Ok(self.handler(peer))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
@@ -188,6 +215,7 @@ impl NetworkBehaviour for Streams {
                     all.retain(|id| *id != connection_id);
                     if all.is_empty() {
                         self.connections.remove(&peer_id);
+                        self.shares.remove(&peer_id);
                     }
                 }
             }
@@ -209,35 +237,50 @@ impl NetworkBehaviour for Streams {
 
     fn poll(
         &mut self,
-        _cx: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        // Whoever calls `open` polls the swarm afterwards, so no waker is kept.
-        self.actions.pop_front().map_or(Poll::Pending, Poll::Ready)
+        // Whoever calls `open` polls the swarm afterwards, so no waker is kept for these.
+        if let Some(action) = self.actions.pop_front() {
+            return Poll::Ready(action);
+        }
+        match self.requests.poll_recv(cx) {
+            Poll::Ready(Some(asked)) => {
+                Poll::Ready(ToSwarm::GenerateEvent(StreamEvent::Asked(asked)))
+            }
+            // Never without a sender, which is in `inbound`.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
     }
 }
 
-/// Opens the streams of one connection; accepts none, which the Kademlia behaviour does.
+/// Opens and serves the streams of one connection.
 pub(crate) struct Opener {
+    peer: PeerId,
     protocol: StreamProtocol,
     wanted: VecDeque<Reply>,
+    inbound: Inbound,
+    share: Arc<Share>,
+    /// At most [`crate::MAX_INBOUND_STREAMS`].
+    serving: FuturesUnordered<BoxFuture<'static, ()>>,
 }
 
 impl ConnectionHandler for Opener {
     type FromBehaviour = Reply;
     type ToBehaviour = Infallible;
-    type InboundProtocol = DeniedUpgrade;
+    type InboundProtocol = ReadyUpgrade<StreamProtocol>;
     type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
     type InboundOpenInfo = ();
     type OutboundOpenInfo = Reply;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
-        SubstreamProtocol::new(DeniedUpgrade, ())
+        SubstreamProtocol::new(ReadyUpgrade::new(self.protocol.clone()), ())
     }
 
     fn poll(
         &mut self,
-        _cx: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, Reply, Infallible>> {
+        while let Poll::Ready(Some(())) = self.serving.poll_next_unpin(cx) {}
         while let Some(reply) = self.wanted.pop_front() {
             if !reply.is_closed() {
                 let protocol =
@@ -257,6 +300,14 @@ impl ConnectionHandler for Opener {
         event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol, (), Reply>,
     ) {
         let (reply, result) = match event {
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
+                protocol: stream,
+                ..
+            }) => {
+                let serving = self.inbound.serve(self.peer, Arc::clone(&self.share), stream);
+                self.serving.extend(serving.map(futures::FutureExt::boxed));
+                return;
+            }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
                 protocol: stream,
                 info,
