@@ -16,6 +16,9 @@ use tokio::time::{Instant, Sleep, sleep};
 /// Silence after which a connection is closed: others may be waiting for its place. A scraper connects again.
 pub(super) const MAX_SILENCE: Duration = Duration::from_secs(10);
 
+/// Age at which a connection is closed, whatever it does: one that sends a byte now and then is never silent.
+pub(super) const MAX_AGE: Duration = Duration::from_secs(60);
+
 /// Accepts no further connection while as many as allowed are open.
 #[derive(Debug)]
 pub(crate) struct Bounded {
@@ -28,6 +31,7 @@ pub(crate) struct Bounded {
 pub(crate) struct Placed {
     tcp: TcpStream,
     silent: Pin<Box<Sleep>>,
+    old: Pin<Box<Sleep>>,
     _place: Option<OwnedSemaphorePermit>,
 }
 
@@ -38,6 +42,9 @@ impl Placed {
         cx: &mut Context<'_>,
         outcome: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
+        if self.old.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         if outcome.is_ready() {
             self.silent.as_mut().reset(Instant::now() + MAX_SILENCE);
             return outcome;
@@ -61,7 +68,15 @@ impl Listener for Bounded {
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
         // Axum's own listener knows which errors to wait out.
         let (tcp, address) = Listener::accept(&mut self.listener).await;
-        (Placed { tcp, silent: Box::pin(sleep(MAX_SILENCE)), _place: place }, address)
+        (
+            Placed {
+                tcp,
+                silent: Box::pin(sleep(MAX_SILENCE)),
+                old: Box::pin(sleep(MAX_AGE)),
+                _place: place,
+            },
+            address,
+        )
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -132,5 +147,27 @@ mod tests {
         let error = first.read(&mut [0; 8]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(began.elapsed().as_secs(), MAX_SILENCE.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_a_byte_now_and_then_loses_it_too() {
+        use tokio::io::AsyncWriteExt as _;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut bounded = Bounded::new(listener, 1);
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        let (mut first, _) = bounded.accept().await;
+        let began = Instant::now();
+        let error = loop {
+            slow.write_all(b"G").await.unwrap();
+            // On a clock that stands still until all wait, the byte may come only after the silence has been noticed.
+            while first.tcp.readable().await.is_err() {}
+            match first.read(&mut [0; 1]).await {
+                Ok(_) => tokio::time::advance(MAX_SILENCE / 2).await,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() >= MAX_AGE && began.elapsed() < MAX_AGE + MAX_SILENCE);
     }
 }
