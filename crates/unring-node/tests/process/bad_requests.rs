@@ -125,7 +125,9 @@ fn messages_that_cannot_be_read_are_refused_with_the_field() {
     for (trace, says) in cases {
         scene.refused(&recursive(trace), INVALID_ARGUMENT, says);
     }
-    for garbage in [&b"\xff\xff\xff\xff"[..], &[0x0a; 100]] {
+    // The last two are varints of 11 bytes, and a field that says it has 2^64 - 1.
+    let endless = b"\x1a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
+    for garbage in [&b"\xff\xff\xff\xff"[..], &[0x0a; 100], &[0xff; 11], endless] {
         scene.caller.call_bytes("ListPeers", garbage).expect_err("no message");
     }
     assert_eq!(scene.sent(&[1; 16]), None);
