@@ -54,6 +54,11 @@ impl Caller {
         caller
     }
 
+    /// Its key, for what it signs.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// Its peer id.
     pub fn peer_id(&self) -> String {
         self.identity.peer_id().to_base58()

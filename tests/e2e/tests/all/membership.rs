@@ -127,3 +127,33 @@ fn an_old_token_is_accepted_for_the_overlap_and_no_longer() {
     cluster[0].says("token_retired");
     assert_eq!(reason(old.ask(&url, Scope::Local, ASK).unwrap_err()), "OTHER_TOKEN");
 }
+
+#[test]
+fn who_is_denied_is_kept_out_and_let_in_again_without_a_restart() {
+    let mut cluster = Cluster::new(3);
+    let hub = cluster[0].url();
+    cluster[1..].iter_mut().for_each(|node| node.join([hub.clone()]));
+    let peer_ids = cluster.start();
+    cluster.connected(&peer_ids);
+    let knows = |cluster: &Cluster, want: bool| {
+        eventually("the list holds", || {
+            let known = cluster[0].status()?.peer(&peer_ids[2]).is_ok();
+            if known == want { Ok(()) } else { Err(format!("known: {known}")) }
+        });
+    };
+    // On both lists: deny wins.
+    cluster[0].set("security", "deny", vec![peer_ids[2].clone()]);
+    cluster[0].set("security", "allow", peer_ids.clone());
+    cluster[0].reload();
+    knows(&cluster, false);
+    grows(&cluster[0], "security_records_denied_total");
+    grows(&cluster[0], "security_calls_denied_total");
+    // Who is on neither is not allowed.
+    let stranger = Caller::default().ask(&hub, Scope::Local, ASK);
+    assert_eq!(reason(stranger.unwrap_err()), "NOT_ALLOWED");
+    assert_eq!(cluster[0].events("started").len(), 1);
+
+    cluster[0].unset("security", "deny");
+    cluster[0].reload();
+    knows(&cluster, true);
+}
