@@ -6,4 +6,5 @@ mod architecture;
 mod commands;
 mod config_keys;
 mod markdown;
+mod security;
 mod served;
