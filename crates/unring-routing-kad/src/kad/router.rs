@@ -44,6 +44,7 @@ pub(crate) struct KadGauges {
     pub(crate) records: AtomicUsize,
     pub(crate) pending: AtomicUsize,
     pub(crate) lookups: AtomicU64,
+    pub(crate) lookup_requests: AtomicU64,
     pub(crate) walks: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) request_failures: AtomicU64,
@@ -102,6 +103,8 @@ pub struct KadCounters {
     pub pending: usize,
     /// Look-ups that went out; those that were served from a result at hand are not among them.
     pub lookups: u64,
+    /// Requests that these sent.
+    pub lookup_requests: u64,
     /// Walks for keys of our own.
     pub walks: u64,
     /// Requests sent, by look-ups and walks.
@@ -157,6 +160,7 @@ impl KadRouter {
             records: gauges.records.load(Ordering::Relaxed),
             pending: gauges.pending.load(Ordering::Relaxed),
             lookups: gauges.lookups.load(Ordering::Relaxed),
+            lookup_requests: gauges.lookup_requests.load(Ordering::Relaxed),
             walks: gauges.walks.load(Ordering::Relaxed),
             requests: gauges.requests.load(Ordering::Relaxed),
             request_failures: gauges.request_failures.load(Ordering::Relaxed),

@@ -100,6 +100,8 @@ impl Walker {
             return Err(LookupError::Ended);
         }
         let (asked, answered) = sizes;
+        let requests = u64::try_from(asked).unwrap_or(u64::MAX);
+        self.gauges.lookup_requests.fetch_add(requests, Ordering::Relaxed);
         if asked > 0 && answered == 0 && found.providers.is_empty() {
             return Err(LookupError::Unreachable { asked });
         }
