@@ -52,4 +52,9 @@ pub const BENCHES: &[Bench] = &[
         about: "a changed record to 1000 streams against bare tonic streams of the same bytes",
         run: fanout::run,
     },
+    Bench {
+        name: "dht",
+        about: "twenty nodes and two of js-libp2p find what any of them advertises",
+        run: crate::dht::run,
+    },
 ];

@@ -10,6 +10,7 @@ mod cli;
 mod cpu;
 mod cycle;
 mod dedup;
+mod dht;
 mod exchange;
 mod fanout;
 mod fit;
