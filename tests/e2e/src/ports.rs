@@ -12,9 +12,9 @@ const COUNT: u16 = 20_000;
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
-/// Three ports that nobody listens on and that this process gives to nobody else.
+/// Four ports that nobody listens on and that this process gives to nobody else.
 pub(crate) fn pick() -> NodePorts {
-    NodePorts { grpc: free(), libp2p: free(), admin: free() }
+    NodePorts { grpc: free(), libp2p: free(), admin: free(), k3s: free() }
 }
 
 fn free() -> SocketAddr {

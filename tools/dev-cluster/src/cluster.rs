@@ -1,5 +1,6 @@
 //! All nodes of a topology as real processes.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +11,7 @@ use std::{fmt, io};
 use crate::child::Exit;
 use crate::dir::{ClusterDir, DirError};
 use crate::error_chain;
+use crate::k3s::{K3sFiles, K3sFilesError};
 use crate::logs;
 use crate::node_config;
 use crate::node_process::{NodeError, NodeProcess};
@@ -64,6 +66,7 @@ pub struct Cluster {
     topology: Topology,
     nodes: Vec<NodeProcess>,
     peer_ids: Vec<String>,
+    k3s: K3sFiles,
     ready_after: Duration,
     // The last field: the folder is given up after the processes in it are gone.
     dir: Arc<ClusterDir>,
@@ -75,6 +78,9 @@ pub enum StartError {
     /// Its folder cannot be used.
     #[error("the cluster's folder cannot be used")]
     Dir(#[from] DirError),
+    /// The files of K3s's path cannot be made.
+    #[error("the files of K3s's path cannot be made")]
+    K3s(#[from] K3sFilesError),
     /// No ports.
     #[error("no free ports on loopback")]
     Ports(#[source] io::Error),
@@ -149,8 +155,9 @@ impl Cluster {
     /// A node does not start or is not ready in time; then none is left running.
     pub fn start(dir: &Arc<ClusterDir>, setup: &Setup, stop: &Stop) -> Result<Self, StartError> {
         let mut attempt = 1;
+        let k3s = K3sFiles::make(dir.path(), [Ipv4Addr::LOCALHOST.into()])?;
         let (nodes, peer_ids, ready_after) = loop {
-            match start_nodes(setup, dir, stop) {
+            match start_nodes(setup, dir, &k3s, stop) {
                 Err(StartError::Exited { port_taken: true, .. }) if attempt < START_ATTEMPTS => {
                     attempt += 1;
                 }
@@ -161,6 +168,7 @@ impl Cluster {
             topology: setup.topology.clone(),
             nodes,
             peer_ids,
+            k3s,
             ready_after,
             dir: Arc::clone(dir),
         })
@@ -184,6 +192,11 @@ impl Cluster {
     /// Their peer ids, as they were when all were ready.
     pub fn peer_ids(&self) -> &[String] {
         &self.peer_ids
+    }
+
+    /// The files of K3s's path, the same for all nodes.
+    pub fn k3s(&self) -> &K3sFiles {
+        &self.k3s
     }
 
     /// The folder.
@@ -217,7 +230,12 @@ impl Cluster {
 
 type Started = (Vec<NodeProcess>, Vec<String>, Duration);
 
-fn start_nodes(setup: &Setup, dir: &ClusterDir, stop: &Stop) -> Result<Started, StartError> {
+fn start_nodes(
+    setup: &Setup,
+    dir: &ClusterDir,
+    k3s: &K3sFiles,
+    stop: &Stop,
+) -> Result<Started, StartError> {
     let topology = &setup.topology;
     dir.clean(topology.nodes.iter().map(|node| node.name.as_str()))?;
     let ports = ports::pick(topology.nodes.len()).map_err(StartError::Ports)?;
@@ -225,7 +243,8 @@ fn start_nodes(setup: &Setup, dir: &ClusterDir, stop: &Stop) -> Result<Started, 
     for (index, (spec, own)) in topology.nodes.iter().zip(&ports).enumerate() {
         let folder = dir.path().join(&spec.name);
         let upstreams = node_config::upstream_urls(topology, index, &ports);
-        let config = node_config::build(spec, own, upstreams, &NodeProcess::data_dir(&folder));
+        let mut config = node_config::build(spec, own, upstreams, &NodeProcess::data_dir(&folder));
+        k3s.configure(&mut config, own);
         nodes.push(NodeProcess::new(&setup.unring, &folder, &spec.name, *own, config));
     }
     let began = Instant::now();

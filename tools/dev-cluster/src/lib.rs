@@ -9,6 +9,7 @@ mod compare;
 pub mod dir;
 mod error_chain;
 pub mod http;
+pub mod k3s;
 pub mod logs;
 pub mod messages;
 pub mod node_config;

@@ -77,7 +77,12 @@ mod tests {
 
     fn ports(first: u16) -> NodePorts {
         let at = |port: u16| ([127, 0, 0, 1], port).into();
-        NodePorts { grpc: at(first), libp2p: at(first + 1), admin: at(first + 2) }
+        NodePorts {
+            grpc: at(first),
+            libp2p: at(first + 1),
+            admin: at(first + 2),
+            k3s: at(first + 3),
+        }
     }
 
     #[test]

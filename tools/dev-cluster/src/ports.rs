@@ -12,6 +12,8 @@ pub struct NodePorts {
     pub libp2p: SocketAddr,
     /// Metrics, health and status.
     pub admin: SocketAddr,
+    /// K3s's path.
+    pub k3s: SocketAddr,
 }
 
 /// Finds ports for `nodes` nodes. All are bound at once, so that none is given twice, and then released: another
@@ -21,11 +23,11 @@ pub struct NodePorts {
 /// The machine has no port or no file handle left.
 pub fn pick(nodes: usize) -> io::Result<Vec<NodePorts>> {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let held: Vec<TcpListener> = (0..nodes * 3).map(|_| bind()).collect::<io::Result<_>>()?;
+    let held: Vec<TcpListener> = (0..nodes * 4).map(|_| bind()).collect::<io::Result<_>>()?;
     let addresses: Vec<SocketAddr> =
         held.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
-    let nodes = addresses.chunks_exact(3).filter_map(|chunk| match *chunk {
-        [grpc, libp2p, admin] => Some(NodePorts { grpc, libp2p, admin }),
+    let nodes = addresses.chunks_exact(4).filter_map(|chunk| match *chunk {
+        [grpc, libp2p, admin, k3s] => Some(NodePorts { grpc, libp2p, admin, k3s }),
         _ => None,
     });
     Ok(nodes.collect())
@@ -43,10 +45,10 @@ mod tests {
         let nodes = pick(40).unwrap();
         let ports: BTreeSet<u16> = nodes
             .iter()
-            .flat_map(|node| [node.grpc, node.libp2p, node.admin])
+            .flat_map(|node| [node.grpc, node.libp2p, node.admin, node.k3s])
             .map(|at| at.port())
             .collect();
-        assert_eq!((nodes.len(), ports.len()), (40, 120));
+        assert_eq!((nodes.len(), ports.len()), (40, 160));
         assert!(nodes.iter().any(|node| TcpListener::bind(node.grpc).is_ok()), "none was released");
     }
 }

@@ -176,6 +176,12 @@ pub struct Endpoint {
     pub admin: String,
     /// Multiaddr of its libp2p endpoint, with its peer id.
     pub libp2p: String,
+    /// URL of K3s's path, without the path.
+    pub k3s: String,
+    /// Path of the CA by which to know that endpoint, PEM.
+    pub k3s_ca: String,
+    /// A bootstrap token that it lets in.
+    pub k3s_token: String,
     /// Path of its log.
     pub log: String,
 }
@@ -259,6 +265,9 @@ mod tests {
             grpc: "https://127.0.0.1:1".into(),
             admin: "http://127.0.0.1:3".into(),
             libp2p: "/ip4/127.0.0.1/tcp/4/p2p/12D3".into(),
+            k3s: "https://127.0.0.1:5".into(),
+            k3s_ca: "/t/k3s_files/ca.pem".into(),
+            k3s_token: "abcdef.0123456789abcdef".into(),
             log: "/t/node-1/unring.log".into(),
         };
         let json = serde_json::to_string(&InOrder(vec![("node-1".to_owned(), endpoint)])).unwrap();
@@ -266,7 +275,8 @@ mod tests {
             json,
             concat!(
                 r#"{"node-1":{"pid":7,"peer_id":"12D3","upstreams":["https://127.0.0.1:2"],"grpc":"https://127.0.0.1:1","#,
-                r#""admin":"http://127.0.0.1:3","libp2p":"/ip4/127.0.0.1/tcp/4/p2p/12D3","log":"/t/node-1/unring.log"}}"#
+                r#""admin":"http://127.0.0.1:3","libp2p":"/ip4/127.0.0.1/tcp/4/p2p/12D3","k3s":"https://127.0.0.1:5","#,
+                r#""k3s_ca":"/t/k3s_files/ca.pem","k3s_token":"abcdef.0123456789abcdef","log":"/t/node-1/unring.log"}}"#
             )
         );
     }

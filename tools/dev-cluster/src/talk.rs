@@ -35,6 +35,9 @@ pub fn endpoints(cluster: &Cluster) -> InOrder<Endpoint> {
             grpc: node_config::grpc_url(spec, ports),
             admin: format!("http://{}", ports.admin),
             libp2p: format!("/ip4/{}/tcp/{}/p2p/{peer_id}", ports.libp2p.ip(), ports.libp2p.port()),
+            k3s: format!("https://{}", ports.k3s),
+            k3s_ca: cluster.k3s().ca().display().to_string(),
+            k3s_token: cluster.k3s().token().to_owned(),
             log: node.log().display().to_string(),
         };
         (node.name().to_owned(), endpoint)
@@ -92,6 +95,13 @@ pub fn how_to(cluster: &Cluster, client: Option<&Path>) -> String {
         }
         lines.push(format!("  curl http://{admin}/metrics"));
         lines.push(format!("  curl http://{admin}/statusz"));
+        let k3s = cluster.k3s();
+        lines.push(format!(
+            "  curl --cacert {} --oauth2-bearer {} https://{}/v1-k3s/p2p",
+            quoted(&k3s.ca()),
+            k3s.token(),
+            node.ports().k3s
+        ));
         lines.push(format!("  tail -f {}", quoted(&node.log())));
     }
     lines.push(format!("All of them: {}", quoted(&cluster.dir().path().join("cluster.json"))));

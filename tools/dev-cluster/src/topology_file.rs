@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::topology::{MAX_NODES, NodeSpec, Topology, Upstream};
 
 /// What the cluster sets in each node's configuration; a topology file that sets it too would break the cluster.
-const OWN_KEYS: [&[&str]; 8] = [
+const OWN_KEYS: [&[&str]; 9] = [
     &["name"],
     &["data_dir"],
     &["upstreams"],
@@ -16,6 +16,7 @@ const OWN_KEYS: [&[&str]; 8] = [
     &["listen", "admin"],
     &["advertise"],
     &["log", "format"],
+    &["k3s"],
 ];
 
 /// What is wrong with a topology file.
