@@ -2,6 +2,7 @@
 //! one after the other.
 
 mod grpcurl;
+mod kubectl;
 
 use std::env;
 use std::fs;
@@ -34,12 +35,23 @@ struct Client {
 /// Talks to the cluster; returns what worked, for people.
 type Check = Box<dyn FnOnce(&Cluster) -> Result<String>>;
 
-const CLIENTS: [Client; 1] = [Client { name: "grpcurl", prepare: grpcurl::prepare }];
+const CLIENTS: [Client; 2] = [
+    Client { name: "grpcurl", prepare: grpcurl::prepare },
+    Client { name: "kubectl", prepare: kubectl::prepare },
+];
 
 /// A ring of three nodes that runs.
 struct Cluster {
     /// The line with which the cluster says how to talk to it: grpcurl with its options, an address and `GetTopology`.
     line: String,
+}
+
+impl Cluster {
+    /// What `cluster.json` says of the nodes.
+    fn nodes(&self) -> Result<Value> {
+        let file = dir().join("cluster/cluster.json");
+        json(&fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?)
+    }
 }
 
 pub(crate) fn run() -> Result<()> {
