@@ -1,7 +1,7 @@
 //! A call to a server: `agentBootstrapper.Get` over `clientaccess.Info.Get`.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -34,6 +34,8 @@ pub struct Caller {
     pub(crate) ca_pem: Arc<Vec<u8>>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) give_up_after: Duration,
+    /// Its own address: whoever is asked sees it.
+    pub(crate) from: IpAddr,
 }
 
 /// A server and how it is called.
@@ -76,7 +78,8 @@ impl Caller {
     /// The CA's certificate cannot be read.
     pub fn new(tls: TlsFiles, limits: Limits, give_up_after: Duration) -> Result<Self, TlsError> {
         let ca_pem = Arc::new(tls.ca_pem()?);
-        Ok(Self { tls, ca_pem, ledger: Ledger::new(limits), give_up_after })
+        let from = Ipv4Addr::LOCALHOST.into();
+        Ok(Self { tls, ca_pem, ledger: Ledger::new(limits), give_up_after, from })
     }
 
     /// A call to this server.
@@ -107,9 +110,20 @@ impl Call {
         Ok(address::of_answer(&answer?))
     }
 
+    /// From the own address where there are several on loopback, as on machines of their own.
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let from = self.caller.from;
+        if from == IpAddr::V4(Ipv4Addr::LOCALHOST) || !self.server.is_ipv4() || !from.is_ipv4() {
+            return TcpStream::connect(self.server).await;
+        }
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        socket.connect(self.server).await
+    }
+
     async fn get(&self) -> Result<Bytes, CallError> {
         let tls = TlsConnector::from(Arc::new(self.caller.tls.client(&self.caller.ca_pem)?));
-        let stream = TcpStream::connect(self.server).await.map_err(CallError::Connect)?;
+        let stream = self.connect().await.map_err(CallError::Connect)?;
         // Go's net package sets it too.
         stream.set_nodelay(true).map_err(CallError::Connect)?;
         let name = ServerName::IpAddress(self.server.ip().into());

@@ -178,6 +178,7 @@ impl Node {
             ca_pem: Arc::clone(&self.ca_pem),
             ledger: Arc::clone(&self.ledger),
             give_up_after: config.give_up_after,
+            from: config.listen.ip(),
         };
         let nodes = match (&config.nodes, rule) {
             (None, _) => NodeList::Cached(Vec::new()),
