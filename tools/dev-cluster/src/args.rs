@@ -9,7 +9,7 @@ use clap::{Parser, ValueEnum};
 use dev_cluster::cluster::{Setup, ready_deadline};
 use dev_cluster::plan::{MAX_TRIGGERS, Plan};
 use dev_cluster::topology::{MAX_NODES, Shape, Topology};
-use dev_cluster::{baseline, error_chain};
+use dev_cluster::{baseline, error_chain, mixed};
 
 /// Starts real nodes on loopback, joined in a topology, shows what they do and checks that the laws hold.
 ///
@@ -39,7 +39,11 @@ pub(crate) struct Args {
     /// As K3s was fixed: each naive node answers so many requests at once (K3s: 20); node lists are empty, as at a cold start
     #[arg(long, requires = "baseline")]
     cap: Option<NonZeroUsize>,
-    /// The program of the baseline (cargo xtask dev-cluster builds it)
+    /// Make K of the nodes servers of K3s as before its fix, joined over K3s's path both ways: every other node of a ring
+    /// of 4 with legacy=2, the last two of a ring of 3
+    #[arg(long, value_name = "legacy=K", value_parser = legacy, requires = "naive_node", conflicts_with = "baseline")]
+    mixed: Option<usize>,
+    /// The program of the baseline and of servers of K3s (cargo xtask dev-cluster builds it)
     #[arg(long, value_name = "PATH")]
     naive_node: Option<PathBuf>,
     /// Print the report to standard output, and everything else to standard error
@@ -82,10 +86,11 @@ impl Args {
         // A relative path would be looked up in PATH.
         let unring = self.unring.canonicalize().map_err(|err| format!("--unring: {err}"))?;
         let baseline = self.baseline()?;
+        let mixed = self.mixed(&topology)?;
         let ready_within = ready_deadline(topology.nodes.len());
         let setup = Setup { unring, topology, ready_within };
         let (watch_for, triggers) = (self.watch_for, self.triggers);
-        Ok(Plan { setup, seed: self.seed, watch_for, triggers, baseline })
+        Ok(Plan { setup, seed: self.seed, watch_for, triggers, baseline, mixed })
     }
 
     /// What to compare with. A storm is bounded in time as well as in messages.
@@ -104,11 +109,18 @@ impl Args {
                 self.triggers
             ));
         }
-        let program = program
-            .canonicalize()
-            .map_err(|err| format!("--naive-node {}: {err}", program.display()))?;
+        let program = found(program)?;
         let triggers = 2 * self.triggers;
         Ok(Some(baseline::Setup { program, cap: self.cap, bootstrap: true, triggers }))
+    }
+
+    /// Which nodes are servers of K3s.
+    fn mixed(&self, topology: &Topology) -> Result<Option<mixed::Setup>, String> {
+        let (Some(legacy), Some(program)) = (self.mixed, &self.naive_node) else {
+            return Ok(None);
+        };
+        let split = mixed::split(topology, legacy).map_err(|error| format!("--mixed {error}"))?;
+        Ok(Some(mixed::Setup { program: found(program)?, split }))
     }
 
     fn topology(&self) -> Result<Topology, String> {
@@ -134,6 +146,15 @@ impl Args {
         Topology::from_toml(file, &text)
             .map_err(|err| format!("--topology {file}: {}", error_chain(&err)))
     }
+}
+
+fn found(naive_node: &Path) -> Result<PathBuf, String> {
+    naive_node.canonicalize().map_err(|err| format!("--naive-node {}: {err}", naive_node.display()))
+}
+
+fn legacy(text: &str) -> Result<usize, String> {
+    let count = text.strip_prefix("legacy=").and_then(|count| count.parse().ok());
+    count.ok_or_else(|| "expected legacy=K, such as legacy=2".to_owned())
 }
 
 #[cfg(test)]
@@ -197,6 +218,21 @@ mod tests {
         let baseline = plan(&words).unwrap().baseline.unwrap();
         assert_eq!(baseline.cap.map(std::num::NonZero::get), Some(20));
         assert!(plan(&["--for", "1h"]).unwrap().baseline.is_none());
+    }
+
+    #[test]
+    fn servers_of_k3s_are_some_of_the_nodes() {
+        let mixed = |words: &[&str]| plan(&[&["--naive-node", "/bin/true"], words].concat());
+        let setup = mixed(&["--mixed", "legacy=2"]).unwrap().mixed.unwrap();
+        assert_eq!((setup.split.legacy.len(), setup.split.unring.nodes.len()), (2, 1));
+        let check = |words: &[&str], expected: &str| {
+            let error = mixed(words).unwrap_err();
+            assert!(error.contains(expected), "{words:?}: {error}");
+        };
+        check(&["--mixed", "2"], "expected legacy=K");
+        check(&["--mixed", "legacy=3"], "--mixed legacy=3: expected 1 to 2");
+        check(&["--mixed", "legacy=2", "--topology", "mesh"], "which storms");
+        assert!(plan(&["--mixed", "legacy=2"]).unwrap_err().contains("--naive-node"));
     }
 
     #[test]

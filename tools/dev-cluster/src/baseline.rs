@@ -1,7 +1,7 @@
 //! Nodes without loop protection in the same topology, to compare with: `naive-node` processes.
 
 mod cost;
-mod process;
+pub(crate) mod process;
 
 use std::fs::{self, File};
 use std::io;

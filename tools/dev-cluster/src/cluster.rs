@@ -1,6 +1,6 @@
 //! All nodes of a topology as real processes.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +13,7 @@ use crate::dir::{ClusterDir, DirError};
 use crate::error_chain;
 use crate::k3s::{K3sFiles, K3sFilesError};
 use crate::logs;
+use crate::mixed::{MAX_LEGACY, Places};
 use crate::node_config;
 use crate::node_process::{NodeError, NodeProcess};
 use crate::ports;
@@ -155,7 +156,7 @@ impl Cluster {
     /// A node does not start or is not ready in time; then none is left running.
     pub fn start(dir: &Arc<ClusterDir>, setup: &Setup, stop: &Stop) -> Result<Self, StartError> {
         let mut attempt = 1;
-        let k3s = K3sFiles::make(dir.path(), [Ipv4Addr::LOCALHOST.into()])?;
+        let k3s = K3sFiles::make(dir.path(), addresses())?;
         let (nodes, peer_ids, ready_after) = loop {
             match start_nodes(setup, dir, &k3s, stop) {
                 Err(StartError::Exited { port_taken: true, .. }) if attempt < START_ATTEMPTS => {
@@ -226,6 +227,11 @@ impl Cluster {
         let deadline = Instant::now() + DRAIN_DEADLINE;
         self.nodes.iter_mut().map(|node| node.wait_until(deadline)).collect()
     }
+}
+
+/// Where nodes, and servers of K3s among them, may listen.
+fn addresses() -> impl Iterator<Item = IpAddr> {
+    std::iter::once(Ipv4Addr::LOCALHOST.into()).chain(Places::addresses(MAX_LEGACY))
 }
 
 type Started = (Vec<NodeProcess>, Vec<String>, Duration);

@@ -12,6 +12,7 @@ pub mod http;
 pub mod k3s;
 pub mod logs;
 pub mod messages;
+pub mod mixed;
 pub mod node_config;
 pub mod node_process;
 pub mod plan;

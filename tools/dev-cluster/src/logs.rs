@@ -13,6 +13,8 @@ pub struct LogSummary {
     pub lines: u64,
     /// The lines of level WARN about a ring, in order.
     pub ring_warnings: Vec<RingWarning>,
+    /// The lines of level WARN about a ring through K3s's servers.
+    pub legacy_warnings: usize,
 }
 
 /// A warning of a ring.
@@ -53,6 +55,7 @@ pub fn summarise(log: &Path) -> io::Result<LogSummary> {
     while reader.read_until(b'\n', &mut line)? > 0 {
         summary.lines += 1;
         summary.ring_warnings.extend(ring_warning(&line));
+        summary.legacy_warnings += usize::from(is_legacy_warning(&line));
         line.clear();
     }
     Ok(summary)
@@ -62,6 +65,11 @@ fn ring_warning(line: &[u8]) -> Option<RingWarning> {
     let Line { level, fields } = serde_json::from_slice(line).ok()?;
     let warns = level == "WARN" && fields.event.starts_with("ring_");
     warns.then_some(RingWarning { ring: fields.ring, event: fields.event, witness: fields.witness })
+}
+
+fn is_legacy_warning(line: &[u8]) -> bool {
+    let line: Result<Line, _> = serde_json::from_slice(line);
+    line.is_ok_and(|line| line.level == "WARN" && line.fields.event == "legacy_ring_suspected")
 }
 
 /// The last `count` lines of a log, or why it cannot be read; for people.
@@ -105,7 +113,7 @@ mod tests {
         let expected = [warning("ring_found", "a -> b -> a"), warning("ring_changed", "")];
         assert_eq!(
             summarise(&log).unwrap(),
-            LogSummary { lines: 6, ring_warnings: expected.into() }
+            LogSummary { lines: 6, ring_warnings: expected.into(), legacy_warnings: 0 }
         );
     }
 

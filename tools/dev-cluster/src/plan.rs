@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::baseline;
 use crate::cluster::Setup;
+use crate::mixed;
 
 /// How often the nodes are looked at.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -31,6 +32,8 @@ pub struct Plan {
     pub triggers: usize,
     /// Nodes without loop protection to compare with, after these and for as long.
     pub baseline: Option<baseline::Setup>,
+    /// Which of them are servers of K3s, if any are.
+    pub mixed: Option<mixed::Setup>,
 }
 
 /// When the triggers of the end are sent.

@@ -3,6 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::baseline::BaselineReport;
+use crate::mixed::LegacyReport;
 
 /// What a run showed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -25,6 +26,9 @@ pub struct Report {
     pub per_node: InOrder<NodeReport>,
     /// Nodes without loop protection beside these, where that was asked for.
     pub baseline: Option<BaselineReport>,
+    /// Servers of K3s among the nodes, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub legacy: Option<LegacyReport>,
     /// Whether every law held.
     pub verdict: Verdict,
     /// A sentence for each law that did not.
@@ -139,6 +143,7 @@ impl Report {
                 .map_or("nothing".to_owned(), |cut| format!("{} -> {}", cut.from, cut.to));
             lines.push(format!("  ring {}; cut {cut}", circuit.join(" -> ")));
         }
+        lines.extend(self.legacy.iter().map(|legacy| format!("  {}", legacy.summary())));
         lines.extend(self.baseline.iter().map(BaselineReport::table));
         lines.extend(self.failures.iter().map(|failure| format!("  - {failure}")));
         lines.join("\n")
@@ -152,7 +157,7 @@ fn counted(number: impl ToString, what: &str) -> String {
 }
 
 /// A JSON object whose keys keep the order of the topology (node-2 before node-10).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InOrder<T>(pub Vec<(String, T)>);
 
 impl<T: Serialize> Serialize for InOrder<T> {
@@ -244,6 +249,7 @@ mod tests {
             rings: vec![ring],
             per_node: InOrder(vec![("node-2".into(), node.clone()), ("node-10".into(), node)]),
             baseline: None,
+            legacy: None,
             verdict: Verdict::Fail,
             failures: names(&["node-2 is tired"]),
         };

@@ -13,6 +13,7 @@ use crate::dir::{ClusterDir, DirError};
 use crate::error_chain;
 use crate::logs::{self, LogSummary};
 use crate::messages::RequestKey;
+use crate::mixed::{self, Legacy, Planned};
 use crate::plan::{LOOK_EVERY, Plan, STOP_POLL, last_triggers};
 use crate::report::{InOrder, NodeReport, Report, Verdict, to_json};
 use crate::screen::Screen;
@@ -49,15 +50,32 @@ pub fn run(
     trigger: &mut dyn Trigger,
     screen: &mut Screen,
 ) -> Result<Report, RunError> {
-    let mut report = match Cluster::start(dir, &plan.setup, stop) {
+    let mixed = match plan.mixed.as_ref().map(Planned::new).transpose() {
+        Ok(mixed) => mixed,
+        Err(source) => return finish(not_started(plan, &StartError::Ports(source)), dir),
+    };
+    let mut setup = plan.setup.clone();
+    if let Some(mixed) = &mixed {
+        setup.topology = mixed.setup.split.unring.clone();
+    }
+    let mut report = match Cluster::start(dir, &setup, stop) {
         Ok(cluster) => {
+            let mut failures = Vec::new();
+            let legacy = mixed.as_ref().and_then(|mixed| {
+                let legacy = Legacy::start(mixed, &cluster, stop);
+                let told =
+                    |error| failures.push(format!("no server of K3s: {}", error_chain(&error)));
+                legacy.map_err(told).ok()
+            });
             let run = Run {
                 plan,
                 stop,
                 screen: &mut *screen,
                 cluster,
                 began: Instant::now(),
-                failures: Vec::new(),
+                failures,
+                mixed: mixed.as_ref(),
+                legacy,
                 answered: 0,
             };
             let (mut report, cost) = run.watch(trigger)?;
@@ -72,6 +90,10 @@ pub fn run(
     if !report.failures.is_empty() {
         report.verdict = Verdict::Fail;
     }
+    finish(report, dir)
+}
+
+fn finish(report: Report, dir: &ClusterDir) -> Result<Report, RunError> {
     dir.write("report.json", &to_json(&report)?)?;
     Ok(report)
 }
@@ -85,6 +107,9 @@ struct Run<'a> {
     failures: Vec<String>,
     /// Triggers that were answered.
     answered: usize,
+    mixed: Option<&'a Planned>,
+    /// Servers of K3s among the nodes.
+    legacy: Option<Legacy>,
 }
 
 impl Run<'_> {
@@ -106,6 +131,8 @@ impl Run<'_> {
         self.watch_until(&mut watch, end.map(last_triggers));
         self.trigger(&mut watch, trigger, self.plan.triggers);
         self.watch_until(&mut watch, end);
+        // Before the nodes: what they asked meanwhile is allowed, and not counted.
+        let sent = self.legacy.as_mut().map(Legacy::look).unwrap_or_default();
         for _ in 0..LAST_LOOKS {
             self.look(&mut watch);
             if watch.nodes().iter().all(|node| node.error.is_none() || node.exit.is_some()) {
@@ -113,7 +140,7 @@ impl Run<'_> {
             }
         }
         let ran = self.began.elapsed();
-        self.finish(&watch, ran)
+        self.finish(&watch, ran, &sent)
     }
 
     /// Looks at the nodes every second until `end`, a stop, or the end of all of them.
@@ -178,7 +205,12 @@ impl Run<'_> {
         requests.collect()
     }
 
-    fn finish(mut self, watch: &Watch, ran: Duration) -> Result<(Report, Cost), RunError> {
+    fn finish(
+        mut self,
+        watch: &Watch,
+        ran: Duration,
+        sent: &[(u64, bool)],
+    ) -> Result<(Report, Cost), RunError> {
         for (node, seen) in self.cluster.nodes().iter().zip(watch.nodes()) {
             if let Err(err) = std::fs::write(node.status_file(), &seen.last.json) {
                 let file = node.status_file();
@@ -226,7 +258,12 @@ impl Run<'_> {
             dearest: watch.messages().dearest().cloned(),
         };
         let judgement = verdict::judge(&observed);
-        let failures = [self.failures, judgement.failures].concat();
+        let mut failures = [self.failures, judgement.failures].concat();
+        let legacy = self.mixed.map(|mixed| {
+            let (split, places) = (&mixed.setup.split, &mixed.places);
+            let seen = mixed::Seen { split, places, sent, ran };
+            mixed::judge(&seen, &observed.nodes, &mut failures)
+        });
         let report = Report {
             topology: observed.topology.name,
             nodes: observed.nodes.len(),
@@ -237,6 +274,7 @@ impl Run<'_> {
             rings: judgement.rings,
             per_node,
             baseline: None,
+            legacy,
             verdict: if failures.is_empty() { Verdict::Pass } else { Verdict::Fail },
             failures,
         };
@@ -269,6 +307,7 @@ fn not_started(plan: &Plan, error: &StartError) -> Report {
         rings: Vec::new(),
         per_node: InOrder(Vec::new()),
         baseline: None,
+        legacy: None,
         verdict: Verdict::Fail,
         failures: vec![error_chain(error)],
     }

@@ -30,6 +30,50 @@ pub struct Statusz {
     pub libp2p: Libp2p,
     /// What its P2P work costs.
     pub budget: Budget,
+    /// How it looks for a first peer.
+    pub first_peer: FirstPeer,
+    /// Its side of K3s's path.
+    pub k3s: K3s,
+}
+
+/// How a node looks for a first peer.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct FirstPeer {
+    /// Where it looks.
+    pub sources: Vec<Source>,
+}
+
+/// One way to a first peer.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Source {
+    /// `k3s` for a server of K3s.
+    pub kind: String,
+    /// Which one.
+    pub name: String,
+    /// Attempts that ended.
+    pub attempts: u64,
+}
+
+/// A node's side of K3s's path.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct K3s {
+    /// Requests for addresses that were let in.
+    pub served: u64,
+    /// Rings through K3s's servers that it suspects.
+    pub suspected_rings: Vec<SuspectedRing>,
+}
+
+/// A ring that is suspected.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct SuspectedRing {
+    /// The server that the node asks.
+    pub server: String,
+    /// The address from which requests come back.
+    pub client: String,
 }
 
 /// One configured upstream.

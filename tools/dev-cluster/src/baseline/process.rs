@@ -20,7 +20,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A naive node. Dropping it kills the process; the process also ends when this one does, by its closed standard input.
 #[derive(Debug)]
-pub(super) struct NaiveProcess {
+pub(crate) struct NaiveProcess {
     name: String,
     ports: NodePorts,
     log: PathBuf,
@@ -43,7 +43,7 @@ impl NaiveProcess {
     ///
     /// # Errors
     /// Its log cannot be written, or the program not run.
-    pub(super) fn start(
+    pub(crate) fn start(
         dir: &Path,
         name: &str,
         ports: NodePorts,
@@ -57,7 +57,7 @@ impl NaiveProcess {
         Ok(Self { name, ports, log, child, status: Status::default(), usage: None })
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
@@ -65,21 +65,21 @@ impl NaiveProcess {
         &self.ports
     }
 
-    pub(super) fn log(&self) -> &Path {
+    pub(crate) fn log(&self) -> &Path {
         &self.log
     }
 
-    pub(super) fn exited(&mut self) -> Option<Exit> {
+    pub(crate) fn exited(&mut self) -> Option<Exit> {
         self.child.exited()
     }
 
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         let answer = http::get(self.ports.admin, "/readyz", ANSWER_TIMEOUT);
         answer.is_ok_and(|answer| answer.status == 200)
     }
 
     /// Asks it what it has done; the calls that it has sent so far.
-    pub(super) fn refresh(&mut self) -> u64 {
+    pub(crate) fn refresh(&mut self) -> u64 {
         let page = http::get(self.ports.admin, "/statusz", ANSWER_TIMEOUT).ok();
         if let Some(status) = page.and_then(|page| serde_json::from_slice(&page.body).ok()) {
             self.status = status;
@@ -89,7 +89,7 @@ impl NaiveProcess {
     }
 
     /// What it had cost when it was asked last, and the lines of its log now.
-    pub(super) fn cost(&self) -> Cost {
+    pub(crate) fn cost(&self) -> Cost {
         let used = |used: fn(&Usage) -> f64| self.usage.as_ref().map_or(0.0, used);
         Cost {
             messages: self.status.sent,

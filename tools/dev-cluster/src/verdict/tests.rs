@@ -42,7 +42,8 @@ fn perfect(topology: Topology, rings: &[&[usize]]) -> Observed {
             event: "ring_found".into(),
             witness: "its witness".into(),
         });
-        let log = LogSummary { lines: 5, ring_warnings: ring_warnings.collect() };
+        let log =
+            LogSummary { lines: 5, ring_warnings: ring_warnings.collect(), legacy_warnings: 0 };
         let others = graph.component(index);
         let others: Vec<String> =
             others.into_iter().map(|other| member(&topology, other).peer_id).collect();

@@ -36,6 +36,7 @@ fn run_with(triggers: usize, notes: &mut Notes) -> (Report, Vec<String>) {
         watch_for: Some(Duration::from_millis(200)),
         triggers,
         baseline: None,
+        mixed: None,
     };
     let folder = Arc::new(ClusterDir::open(dir.path()).unwrap());
     let mut screen = Screen::new(Box::new(std::io::sink()), None);
