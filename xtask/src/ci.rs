@@ -143,6 +143,9 @@ fn clusters() -> Result<()> {
         run(&["--topology", topology, "--nodes", nodes, "--for", SHORT])?;
     }
     run(&["--baseline", "naive", "--for", SHORT])?;
+    // Rings through servers of K3s: one that is suspected within half a minute, and one that cannot be seen.
+    run(&["--mixed", "legacy=2", "--for", "32s"])?;
+    run(&["--mixed", "legacy=2", "--nodes", "4", "--for", SHORT])?;
     for seed in ["1", "2", "3", "4", "5"] {
         run(&["--topology", "random", "--nodes", "12", "--seed", seed, "--for", SHORT])?;
     }

@@ -14,11 +14,11 @@ const PROFILE: &str = "cluster";
 pub(crate) fn run(args: &[OsString]) -> Result<()> {
     let programs = workspace::target()?.join(PROFILE);
     let help = args.iter().any(|arg| arg == "--help" || arg == "-h");
-    let baseline = has_baseline(args);
+    let naive = needs_naive_node(args);
     if !help {
         build("unring-node", "unring")?;
     }
-    if baseline && !help {
+    if naive && !help {
         build("naive-node", "naive-node")?;
     }
     let mut tool = workspace::cargo();
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &[OsString]) -> Result<()> {
     tool.args(["run", "--quiet", "--package", "dev-cluster", "--manifest-path"]);
     tool.arg(workspace::root().join("Cargo.toml")).arg("--");
     tool.arg("--unring").arg(programs.join("unring"));
-    if baseline {
+    if naive {
         tool.arg("--naive-node").arg(programs.join("naive-node"));
     }
     tool.args(args);
@@ -41,21 +41,25 @@ fn build(package: &str, program: &str) -> Result<()> {
     workspace::run(workspace::cargo().args(build))
 }
 
-/// Whether nodes without loop protection are wanted.
-fn has_baseline(args: &[OsString]) -> bool {
-    let baseline =
-        |arg: &OsString| arg.to_str()?.split('=').next().map(|name| name == "--baseline");
-    args.iter().any(|arg| baseline(arg) == Some(true))
+/// Whether nodes without loop protection are wanted, to compare with or among the others.
+fn needs_naive_node(args: &[OsString]) -> bool {
+    let names = |arg: &OsString| {
+        let name = arg.to_str()?.split('=').next()?;
+        Some(["--baseline", "--mixed"].contains(&name))
+    };
+    args.iter().any(|arg| names(arg) == Some(true))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::has_baseline;
+    use super::needs_naive_node;
 
     #[test]
-    fn a_baseline_is_seen_however_it_is_written() {
-        let args = |words: &[&str]| has_baseline(&words.iter().map(Into::into).collect::<Vec<_>>());
+    fn naive_nodes_are_seen_however_they_are_asked_for() {
+        let args =
+            |words: &[&str]| needs_naive_node(&words.iter().map(Into::into).collect::<Vec<_>>());
         assert!(args(&["--for", "1s", "--baseline", "naive"]) && args(&["--baseline=naive"]));
+        assert!(args(&["--mixed", "legacy=2"]));
         assert!(!args(&["--topology", "baseline.toml"]));
     }
 }

@@ -65,6 +65,10 @@ const COMMANDS: &[(&str, Runs)] = &[
         "cargo xtask dev-cluster --baseline naive --for 20s",
         Test("both_are_told_side_by_side_with_their_ratios"),
     ),
+    (
+        "cargo xtask dev-cluster --mixed legacy=2 --for 32s",
+        Test("a_ring_that_is_there_is_suspected_and_said_once_in_time"),
+    ),
     ("cargo xtask dev-cluster --help", Test("a_wrong_argument_exits_64_and_touches_nothing")),
     ("unring serve --config /etc/unring/unring.toml", Test("every_setup_of_the_documents_parses")),
     ("unring serve --help", Test("help_and_version_are_no_errors")),
