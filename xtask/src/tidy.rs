@@ -15,7 +15,7 @@ const FOLDERS: [&str; 9] =
     [".ci", "crates", "docs", "fuzz/fuzz_targets", "fuzz/src", "proto", "tests", "tools", "xtask"];
 
 /// Extensions of files written by hand.
-const TEXT: [&str; 5] = ["md", "proto", "rs", "sh", "toml"];
+const TEXT: [&str; 7] = ["md", "mjs", "proto", "py", "rs", "sh", "toml"];
 
 /// Fails and says where a rule is broken.
 pub(crate) fn run() -> Result<()> {

@@ -1,7 +1,8 @@
-//! `cargo xtask e2e`: programs that are not ours talk to a real cluster. One file for each; all talk to the same cluster,
-//! one after the other.
+//! `cargo xtask e2e`: programs that are not ours talk to ours. One file for each; those that need a cluster talk to the same
+//! one, one after the other.
 
 mod grpcurl;
+mod js;
 mod kubectl;
 
 use std::env;
@@ -40,6 +41,11 @@ const CLIENTS: [Client; 2] = [
     Client { name: "kubectl", prepare: kubectl::prepare },
 ];
 
+/// A program that is not ours and a test with it that starts what it needs. In place of what worked, why it cannot be had here.
+type Alone = (&'static str, fn() -> Result<Result<String, String>>);
+
+const ALONE: [Alone; 1] = [("js-libp2p", js::run)];
+
 /// A ring of three nodes that runs.
 struct Cluster {
     /// The line with which the cluster says how to talk to it: grpcurl with its options, an address and `GetTopology`.
@@ -55,6 +61,16 @@ impl Cluster {
 }
 
 pub(crate) fn run() -> Result<()> {
+    for (name, test) in ALONE {
+        match test().with_context(|| name.to_owned())? {
+            Ok(worked) => println!("{name}: {worked}"),
+            Err(why) => println!("SKIPPED e2e with {name}: {why}"),
+        }
+    }
+    with_cluster()
+}
+
+fn with_cluster() -> Result<()> {
     let mut checks = Vec::new();
     for Client { name, prepare } in CLIENTS {
         match prepare().with_context(|| format!("get {name}"))? {
