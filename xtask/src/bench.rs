@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::workspace;
+use crate::{dev_cluster, workspace};
 
 /// Numbers to publish are taken with what users get. Its output folder has the same name.
 const FULL: &str = "release";
@@ -18,7 +18,6 @@ pub(crate) fn run(args: &[OsString]) -> Result<()> {
     let quick = args.iter().any(|arg| arg == "--quick");
     let profile = if quick { QUICK } else { FULL };
     let programs = workspace::target()?.join(profile);
-    // One after the other: together they would be built with the features of both.
     let programs_of =
         [("unring-node", "unring"), ("naive-node", "naive-node"), ("unring-bench", "unring-bench")];
     for (package, program) in programs_of {
@@ -26,6 +25,11 @@ pub(crate) fn run(args: &[OsString]) -> Result<()> {
         if help && package != "unring-bench" {
             continue;
         }
+        if quick {
+            dev_cluster::build(profile, program)?;
+            continue;
+        }
+        // One after the other and alone: together they would be built with the features of all.
         let build =
             ["build", "--quiet", "--profile", profile, "--package", package, "--bin", program];
         workspace::run(workspace::cargo().args(build))?;

@@ -1,11 +1,13 @@
 //! `cargo xtask ci`: everything that a change must pass, in the order in which it is told soonest that it does not.
 
 use std::env;
+use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use crate::workspace;
 
@@ -34,10 +36,7 @@ const STEPS: [Step; 13] = [
     Step { name: "package", run: || xtask(&["package", "--no-verify"]) },
     Step { name: "doc", run: doc },
     Step { name: "deny", run: deny },
-    Step {
-        name: "sim",
-        run: || cargo(&["test", "--profile", "cluster", "--package", "unring-sim"]),
-    },
+    Step { name: "sim", run: sim },
     Step { name: "cluster", run: clusters },
     Step { name: "e2e", run: || xtask(&["e2e"]) },
     Step { name: "fuzz", run: || xtask(&["fuzz"]) },
@@ -134,20 +133,60 @@ fn cargo_deny() -> Result<PathBuf> {
     Ok(deny)
 }
 
+/// By the names of the tests and not of the package: so dependencies are built with the features of the workspace, which the
+/// programs of the same profile have too.
+fn sim() -> Result<()> {
+    let folder = workspace::root().join("tests/sim/tests");
+    let entries = fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))?;
+    let mut args: Vec<_> = ["test", "--profile", "cluster", "--workspace"].map(String::from).into();
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_stem().context("a file has a name")?;
+        args.extend(["--test".to_owned(), name.to_string_lossy().into_owned()]);
+    }
+    cargo(&args.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// Runs of the cluster. Those of few nodes wait more than they work, so two of them run at once.
 fn clusters() -> Result<()> {
     let run = |args: &[&str]| xtask(&[&["dev-cluster"], args].concat());
     run(&["--for", "15s"])?;
-    for (topology, nodes) in
-        [("line", "4"), ("star", "5"), ("tree", "7"), ("mesh", "5"), ("ring", "30")]
-    {
-        run(&["--topology", topology, "--nodes", nodes, "--for", SHORT])?;
-    }
+    run(&["--topology", "ring", "--nodes", "30", "--for", SHORT])?;
     run(&["--baseline", "naive", "--for", SHORT])?;
     // Rings through servers of K3s: one that is suspected within half a minute, and one that cannot be seen.
     run(&["--mixed", "legacy=2", "--for", "32s"])?;
     run(&["--mixed", "legacy=2", "--nodes", "4", "--for", SHORT])?;
+    let shapes = [("line", "4"), ("star", "5"), ("tree", "7"), ("mesh", "5")];
+    let mut small: Vec<_> =
+        shapes.map(|(shape, nodes)| vec!["--topology", shape, "--nodes", nodes]).into();
     for seed in ["1", "2", "3", "4", "5"] {
-        run(&["--topology", "random", "--nodes", "12", "--seed", seed, "--for", SHORT])?;
+        small.push(vec!["--topology", "random", "--nodes", "12", "--seed", seed]);
     }
+    for pair in small.chunks(2) {
+        let runs: Vec<_> = thread::scope(|scope| {
+            let run = |(index, args): (usize, &Vec<&'static str>)| {
+                let args = args.clone();
+                scope.spawn(move || cluster_aside(index, &args))
+            };
+            let threads: Vec<_> = pair.iter().enumerate().map(run).collect();
+            threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
+        });
+        for run in runs {
+            run.map_err(|_| anyhow!("a run of the cluster panicked"))??;
+        }
+    }
+    Ok(())
+}
+
+/// One run in a folder of its own, whose output is printed when it has ended.
+fn cluster_aside(index: usize, args: &[&str]) -> Result<()> {
+    let folder = workspace::target()?.join(format!("dev-cluster-{index}"));
+    let args = [&["dev-cluster"], args, &["--for", SHORT]].concat();
+    let mut command = Command::new(env::current_exe().context("find this program")?);
+    command.current_dir(workspace::root()).args(&args).arg("--dir").arg(folder);
+    let output = command.stdin(Stdio::null()).output().context("run this program")?;
+    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    println!("$ cargo xtask {}\n{out}{err}", args.join(" "));
+    ensure!(output.status.success(), "cargo xtask {} ended with {}", args.join(" "), output.status);
     Ok(())
 }

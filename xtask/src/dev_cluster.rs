@@ -1,8 +1,8 @@
 //! `cargo xtask dev-cluster`: builds the node, and what it is compared with, then becomes the `dev-cluster` tool.
 
-use std::env;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
@@ -16,28 +16,26 @@ pub(crate) fn run(args: &[OsString]) -> Result<()> {
     let help = args.iter().any(|arg| arg == "--help" || arg == "-h");
     let naive = needs_naive_node(args);
     if !help {
-        build("unring-node", "unring")?;
+        build(PROFILE, "unring")?;
     }
     if naive && !help {
-        build("naive-node", "naive-node")?;
+        build(PROFILE, "naive-node")?;
     }
-    let mut tool = workspace::cargo();
-    // Paths on the command line are relative to where the caller stands, not to the workspace.
-    tool.current_dir(env::current_dir().context("find the current directory")?);
-    tool.args(["run", "--quiet", "--package", "dev-cluster", "--manifest-path"]);
-    tool.arg(workspace::root().join("Cargo.toml")).arg("--");
+    build("dev", "dev-cluster")?;
+    let mut tool = Command::new(workspace::target()?.join("debug/dev-cluster"));
     tool.arg("--unring").arg(programs.join("unring"));
     if naive {
         tool.arg("--naive-node").arg(programs.join("naive-node"));
     }
     tool.args(args);
-    // This process becomes cargo, and cargo becomes the tool: a signal to this process id reaches it, Ctrl-C meets
-    // nobody on the way, and its exit code is ours.
-    Err(tool.exec()).context("run cargo")
+    // This process becomes the tool: a signal to this process id reaches it, Ctrl-C meets nobody on the way, and its exit code is ours.
+    Err(tool.exec()).context("run dev-cluster")
 }
 
-fn build(package: &str, program: &str) -> Result<()> {
-    let build = ["build", "--profile", PROFILE, "--package", package, "--bin", program];
+/// Builds a program with the features that the whole workspace asks of its dependencies: then most of them are built once for
+/// all programs of the profile, and not for each of them anew.
+pub(crate) fn build(profile: &str, program: &str) -> Result<()> {
+    let build = ["build", "--profile", profile, "--workspace", "--bin", program];
     workspace::run(workspace::cargo().args(build))
 }
 
