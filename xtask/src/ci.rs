@@ -156,6 +156,7 @@ fn clusters() -> Result<()> {
     // Rings through servers of K3s: one that is suspected within half a minute, and one that cannot be seen.
     run(&["--mixed", "legacy=2", "--for", "32s"])?;
     run(&["--mixed", "legacy=2", "--nodes", "4", "--for", SHORT])?;
+    partition()?;
     let shapes = [("line", "4"), ("star", "5"), ("tree", "7"), ("mesh", "5")];
     let mut small: Vec<_> =
         shapes.map(|(shape, nodes)| vec!["--topology", shape, "--nodes", nodes]).into();
@@ -175,6 +176,21 @@ fn clusters() -> Result<()> {
             run.map_err(|_| anyhow!("a run of the cluster panicked"))??;
         }
     }
+    Ok(())
+}
+
+/// A partition that is long enough to be noticed, where namespaces can be made.
+fn partition() -> Result<()> {
+    let id = Command::new("id").arg("-u").output().context("run id")?;
+    let why = match (id.stdout.trim_ascii() == b"0", workspace::in_path("ip")) {
+        (true, Some(_)) => {
+            let args = ["--netns", "--nodes", "4", "--partition", "5s,35s", "--for", "60s"];
+            return xtask(&[&["dev-cluster"], &args[..]].concat());
+        }
+        (false, _) => "network namespaces need root",
+        (true, None) => "there is no `ip` (Debian's package is iproute2)",
+    };
+    println!("SKIPPED a partition of the cluster: {why}");
     Ok(())
 }
 

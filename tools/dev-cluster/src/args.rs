@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use dev_cluster::cluster::{Setup, ready_deadline};
+use dev_cluster::partition::Partition;
 use dev_cluster::plan::{MAX_TRIGGERS, Plan};
 use dev_cluster::topology::{MAX_NODES, Shape, Topology};
 use dev_cluster::{baseline, error_chain, mixed};
@@ -46,6 +47,12 @@ pub(crate) struct Args {
     /// The program of the baseline and of servers of K3s (cargo xtask dev-cluster builds it)
     #[arg(long, value_name = "PATH")]
     naive_node: Option<PathBuf>,
+    /// Each node in a network namespace of its own, with an address of its own; needs root and `ip`
+    #[arg(long, conflicts_with_all = ["baseline", "mixed"])]
+    netns: bool,
+    /// Cut the nodes into two halves AT so long after all are ready, for FOR (10s,40s); they must have found each other 15 s later
+    #[arg(long, value_name = "AT,FOR", requires = "netns")]
+    partition: Option<Partition>,
     /// Print the report to standard output, and everything else to standard error
     #[arg(long)]
     pub(crate) json: bool,
@@ -71,6 +78,11 @@ fn default_dir() -> PathBuf {
 }
 
 impl Args {
+    /// Whether each node is to have a network namespace.
+    pub(crate) fn netns(&self) -> bool {
+        self.netns
+    }
+
     /// What to do.
     ///
     /// # Errors
@@ -88,9 +100,27 @@ impl Args {
         let baseline = self.baseline()?;
         let mixed = self.mixed(&topology)?;
         let ready_within = ready_deadline(topology.nodes.len());
-        let setup = Setup { unring, topology, ready_within };
+        // Made once everything else is known to be right.
+        let setup = Setup { unring, topology, ready_within, netns: None };
+        let partition = self.partition(setup.topology.nodes.len())?;
         let (watch_for, triggers) = (self.watch_for, self.triggers);
-        Ok(Plan { setup, seed: self.seed, watch_for, triggers, baseline, mixed })
+        Ok(Plan { setup, seed: self.seed, watch_for, triggers, partition, baseline, mixed })
+    }
+
+    /// The partition of so many nodes, which must have time to heal.
+    fn partition(&self, nodes: usize) -> Result<Option<Partition>, String> {
+        let Some(partition) = self.partition else { return Ok(None) };
+        if nodes < 2 {
+            return Err("--partition: one node has no halves".to_owned());
+        }
+        let healed = partition.healed_by();
+        match self.watch_for {
+            Some(end) if end < healed => Err(format!(
+                "--partition: expected --for of at least {}, so that it has time to heal",
+                humantime::format_duration(healed)
+            )),
+            _ => Ok(Some(partition)),
+        }
     }
 
     /// What to compare with. A storm is bounded in time as well as in messages.
@@ -233,6 +263,21 @@ mod tests {
         check(&["--mixed", "legacy=3"], "--mixed legacy=3: expected 1 to 2");
         check(&["--mixed", "legacy=2", "--topology", "mesh"], "which storms");
         assert!(plan(&["--mixed", "legacy=2"]).unwrap_err().contains("--naive-node"));
+    }
+
+    #[test]
+    fn a_partition_needs_namespaces_and_time() {
+        let check = |words: &[&str], expected: &str| {
+            let error = plan(words).unwrap_err();
+            assert!(error.contains(expected), "{words:?}: {error}");
+        };
+        check(&["--partition", "5s,40s"], "--netns");
+        check(&["--netns", "--partition", "soon"], "expected AT,FOR");
+        let short = ["--netns", "--partition", "5s,40s", "--for", "59s"];
+        check(&short, "--for of at least 1m");
+        check(&["--netns", "--partition", "5s,40s", "--nodes", "1"], "one node has no halves");
+        let plan = plan(&["--netns", "--partition", "5s,40s", "--for", "60s"]).unwrap();
+        assert!(plan.partition.is_some() && plan.setup.netns.is_none());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::error_chain;
 use crate::k3s::{K3sFiles, K3sFilesError};
 use crate::logs;
 use crate::mixed::{MAX_LEGACY, Places};
+use crate::netns::Netns;
 use crate::node_config;
 use crate::node_process::{NodeError, NodeProcess};
 use crate::ports;
@@ -43,6 +44,8 @@ pub struct Setup {
     pub topology: Topology,
     /// How long all nodes together may take to be ready.
     pub ready_within: Duration,
+    /// Where the nodes run, one in each; on loopback without.
+    pub netns: Option<Arc<Netns>>,
 }
 
 /// A request to stop, from a signal or a test.
@@ -156,7 +159,7 @@ impl Cluster {
     /// A node does not start or is not ready in time; then none is left running.
     pub fn start(dir: &Arc<ClusterDir>, setup: &Setup, stop: &Stop) -> Result<Self, StartError> {
         let mut attempt = 1;
-        let k3s = K3sFiles::make(dir.path(), addresses())?;
+        let k3s = K3sFiles::make(dir.path(), addresses(setup))?;
         let (nodes, peer_ids, ready_after) = loop {
             match start_nodes(setup, dir, &k3s, stop) {
                 Err(StartError::Exited { port_taken: true, .. }) if attempt < START_ATTEMPTS => {
@@ -230,8 +233,9 @@ impl Cluster {
 }
 
 /// Where nodes, and servers of K3s among them, may listen.
-fn addresses() -> impl Iterator<Item = IpAddr> {
-    std::iter::once(Ipv4Addr::LOCALHOST.into()).chain(Places::addresses(MAX_LEGACY))
+fn addresses(setup: &Setup) -> impl Iterator<Item = IpAddr> {
+    let netns = setup.netns.iter().flat_map(|netns| netns.ports()).map(|ports| ports.k3s.ip());
+    std::iter::once(Ipv4Addr::LOCALHOST.into()).chain(Places::addresses(MAX_LEGACY)).chain(netns)
 }
 
 type Started = (Vec<NodeProcess>, Vec<String>, Duration);
@@ -244,14 +248,21 @@ fn start_nodes(
 ) -> Result<Started, StartError> {
     let topology = &setup.topology;
     dir.clean(topology.nodes.iter().map(|node| node.name.as_str()))?;
-    let ports = ports::pick(topology.nodes.len()).map_err(StartError::Ports)?;
+    let ports = match &setup.netns {
+        Some(netns) => netns.ports(),
+        None => ports::pick(topology.nodes.len()).map_err(StartError::Ports)?,
+    };
     let mut nodes = Vec::new();
     for (index, (spec, own)) in topology.nodes.iter().zip(&ports).enumerate() {
         let folder = dir.path().join(&spec.name);
         let upstreams = node_config::upstream_urls(topology, index, &ports);
         let mut config = node_config::build(spec, own, upstreams, &NodeProcess::data_dir(&folder));
         k3s.configure(&mut config, own);
-        nodes.push(NodeProcess::new(&setup.unring, &folder, &spec.name, *own, config));
+        let mut node = NodeProcess::new(&setup.unring, &folder, &spec.name, *own, config);
+        if let Some(namespace) = setup.netns.as_ref().and_then(|netns| netns.name(index)) {
+            node.enter(namespace);
+        }
+        nodes.push(node);
     }
     let began = Instant::now();
     for node in &mut nodes {

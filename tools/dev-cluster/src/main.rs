@@ -11,6 +11,7 @@ use clap::Parser as _;
 use dev_cluster::cluster::Stop;
 use dev_cluster::dir::ClusterDir;
 use dev_cluster::error_chain;
+use dev_cluster::netns::Netns;
 use dev_cluster::plan::Plan;
 use dev_cluster::report::{Report, Verdict, to_json};
 use dev_cluster::run::run;
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
             return if wrong { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    let plan = match args.plan() {
+    let mut plan = match args.plan() {
         Ok(plan) => plan,
         Err(wrong) => {
             complain(&wrong);
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
         }
     };
     let mut screen = if args.json { Screen::stderr() } else { Screen::stdout() };
-    let verdict = act(&args, &plan, &mut screen)
+    let verdict = act(&args, &mut plan, &mut screen)
         .and_then(|report| show(&args, &report, &mut screen).map(|()| report.verdict));
     match verdict {
         Ok(Verdict::Pass) => ExitCode::SUCCESS,
@@ -51,8 +52,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn act(args: &Args, plan: &Plan, screen: &mut Screen) -> Result<Report, String> {
+fn act(args: &Args, plan: &mut Plan, screen: &mut Screen) -> Result<Report, String> {
     let stop = watched_signals().map_err(|err| format!("signals cannot be watched: {err}"))?;
+    if args.netns() {
+        // Before any other thread starts: threads and processes inherit where this one is.
+        let netns = Netns::create(plan.setup.topology.nodes.len());
+        let netns = netns.map_err(|err| error_chain(&err))?;
+        netns.enter().map_err(|err| error_chain(&err))?;
+        plan.setup.netns = Some(Arc::new(netns));
+    }
     let mut trigger = GrpcTrigger::new().map_err(|err| error_chain(&err))?;
     let dir = ClusterDir::open(&args.dir).map_err(|err| error_chain(&err))?;
     run(plan, &Arc::new(dir), &stop, &mut trigger, screen).map_err(|err| error_chain(&err))

@@ -30,6 +30,8 @@ pub struct NodeProcess {
     dir: PathBuf,
     ports: NodePorts,
     config: Table,
+    /// The network namespace that it runs in, where it is not the caller's.
+    namespace: Option<String>,
     child: Option<ChildGuard>,
 }
 
@@ -63,12 +65,17 @@ impl NodeProcess {
     /// A node that is not running yet. `dir` is its own folder; `config` is what [`crate::node_config::build`] made.
     pub fn new(unring: &Path, dir: &Path, name: &str, ports: NodePorts, config: Table) -> Self {
         let (unring, dir, name) = (unring.to_owned(), dir.to_owned(), name.to_owned());
-        Self { name, unring, dir, ports, config, child: None }
+        Self { name, unring, dir, ports, config, namespace: None, child: None }
     }
 
     /// Its data directory below its folder.
     pub fn data_dir(dir: &Path) -> PathBuf {
         dir.join("data")
+    }
+
+    /// Has it run in the network namespace of this name, from the next start.
+    pub fn enter(&mut self, namespace: &str) {
+        self.namespace = Some(namespace.to_owned());
     }
 
     /// Its name.
@@ -122,7 +129,15 @@ impl NodeProcess {
         let log = self.log();
         let stderr = File::options().create(true).append(true).open(&log).map_err(file(&log))?;
         let stdout = stderr.try_clone().map_err(file(&log))?;
-        let mut command = Command::new(&self.unring);
+        let mut command = match &self.namespace {
+            None => Command::new(&self.unring),
+            Some(namespace) => {
+                // It becomes the program, so the process id is that of the node.
+                let mut ip = Command::new("ip");
+                ip.args(["netns", "exec", namespace]).arg(&self.unring);
+                ip
+            }
+        };
         command.args([OsStr::new("serve"), OsStr::new("--config"), config.as_os_str()]);
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         without_unring_variables(&mut command);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::baseline;
 use crate::cluster::Setup;
 use crate::mixed;
+use crate::partition::Partition;
 
 /// How often the nodes are looked at.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -30,6 +31,8 @@ pub struct Plan {
     pub watch_for: Option<Duration>,
     /// How many triggers to send at the beginning, and again at the end.
     pub triggers: usize,
+    /// When the nodes are cut into two halves, and for how long; it needs [`Setup::netns`].
+    pub partition: Option<Partition>,
     /// Nodes without loop protection to compare with, after these and for as long.
     pub baseline: Option<baseline::Setup>,
     /// Which of them are servers of K3s, if any are.

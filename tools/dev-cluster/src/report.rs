@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 
 use crate::baseline::BaselineReport;
 use crate::mixed::LegacyReport;
+use crate::partition::PartitionReport;
 
 /// What a run showed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -24,6 +25,8 @@ pub struct Report {
     pub rings: Vec<RingReport>,
     /// Each node in numbers, in the order of the topology.
     pub per_node: InOrder<NodeReport>,
+    /// What became of the partition, where one was asked for.
+    pub partition: Option<PartitionReport>,
     /// Nodes without loop protection beside these, where that was asked for.
     pub baseline: Option<BaselineReport>,
     /// Servers of K3s among the nodes, where that was asked for.
@@ -144,6 +147,7 @@ impl Report {
             lines.push(format!("  ring {}; cut {cut}", circuit.join(" -> ")));
         }
         lines.extend(self.legacy.iter().map(|legacy| format!("  {}", legacy.summary())));
+        lines.extend(self.partition.iter().map(PartitionReport::line));
         lines.extend(self.baseline.iter().map(BaselineReport::table));
         lines.extend(self.failures.iter().map(|failure| format!("  - {failure}")));
         lines.join("\n")
@@ -248,6 +252,7 @@ mod tests {
             },
             rings: vec![ring],
             per_node: InOrder(vec![("node-2".into(), node.clone()), ("node-10".into(), node)]),
+            partition: None,
             baseline: None,
             legacy: None,
             verdict: Verdict::Fail,

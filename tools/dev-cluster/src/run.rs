@@ -14,6 +14,8 @@ use crate::error_chain;
 use crate::logs::{self, LogSummary};
 use crate::messages::RequestKey;
 use crate::mixed::{self, Legacy, Planned};
+use crate::netns::Netns;
+use crate::partition::{self, FOUND_WITHIN, NOTICED_AFTER, Partition, PartitionReport};
 use crate::plan::{LOOK_EVERY, Plan, STOP_POLL, last_triggers};
 use crate::report::{InOrder, NodeReport, Report, Verdict, to_json};
 use crate::screen::Screen;
@@ -77,6 +79,7 @@ pub fn run(
                 mixed: mixed.as_ref(),
                 legacy,
                 answered: 0,
+                partition: None,
             };
             let (mut report, cost) = run.watch(trigger)?;
             match compare::run(plan, dir.path(), cost, stop, screen) {
@@ -110,6 +113,8 @@ struct Run<'a> {
     mixed: Option<&'a Planned>,
     /// Servers of K3s among the nodes.
     legacy: Option<Legacy>,
+    /// What became of the partition.
+    partition: Option<PartitionReport>,
 }
 
 impl Run<'_> {
@@ -117,7 +122,8 @@ impl Run<'_> {
         let dir = Arc::clone(self.cluster.dir());
         dir.write("cluster.json", &to_json(&talk::endpoints(&self.cluster))?)?;
         let client = talk::client_cert(&self.plan.setup.unring, dir.path());
-        self.screen.note(&talk::how_to(&self.cluster, client.as_deref().ok()));
+        let prefix = self.plan.setup.netns.as_ref().map(|netns| netns.prefix()).unwrap_or_default();
+        self.screen.note(&talk::how_to(&self.cluster, client.as_deref().ok(), &prefix));
         if let Err(error) = client {
             self.failures.push(format!(
                 "`unring client-cert` wrote no certificate, expected one for tools: {error}"
@@ -127,6 +133,9 @@ impl Run<'_> {
         let mut watch = Watch::new(self.cluster.nodes().len());
         self.look(&mut watch);
         self.trigger(&mut watch, trigger, 0);
+        if let (Some(partition), Some(netns)) = (self.plan.partition, &self.plan.setup.netns) {
+            self.part(&mut watch, partition, netns);
+        }
         let end = self.plan.watch_for;
         self.watch_until(&mut watch, end.map(last_triggers));
         self.trigger(&mut watch, trigger, self.plan.triggers);
@@ -154,6 +163,42 @@ impl Run<'_> {
                 thread::sleep(STOP_POLL);
             }
         }
+    }
+
+    /// Cuts the nodes into two halves and mends it again, whatever happens in between; then waits until they have found each other.
+    fn part(&mut self, watch: &mut Watch, partition: Partition, netns: &Netns) {
+        self.watch_until(watch, Some(partition.at));
+        let began = self.began.elapsed();
+        let cut = netns.cut();
+        self.screen.note(&format!("Cut in two halves for {:?}.", partition.lasts));
+        self.watch_until(watch, Some(began.saturating_add(partition.lasts)));
+        self.look(watch);
+        let noticed = partition::is_noticed(&self.cluster, watch, netns.left());
+        let outcome = cut.and_then(|()| netns.heal());
+        let (ended, lasted) = (Instant::now(), self.began.elapsed() - began);
+        if let Err(error) = outcome {
+            self.failures.push(format!("the nodes were not parted: {}", error_chain(&error)));
+            return;
+        }
+        let mut missing;
+        loop {
+            self.look(watch);
+            missing = partition::missing(&self.cluster, watch);
+            if missing.is_empty() || ended.elapsed() > FOUND_WITHIN || self.stop.is_wanted() {
+                break;
+            }
+            thread::sleep(STOP_POLL);
+        }
+        let found_again = ended.elapsed();
+        if noticed || lasted >= NOTICED_AFTER {
+            self.failures.extend(partition::judge(lasted, noticed, &missing));
+        }
+        self.partition = Some(PartitionReport {
+            at_s: rounded(began.as_secs_f64(), 1),
+            lasted_s: rounded(lasted.as_secs_f64(), 1),
+            noticed,
+            found_again_s: missing.is_empty().then(|| rounded(found_again.as_secs_f64(), 1)),
+        });
     }
 
     fn look(&mut self, watch: &mut Watch) {
@@ -273,6 +318,7 @@ impl Run<'_> {
             invariants: judgement.invariants,
             rings: judgement.rings,
             per_node,
+            partition: self.partition,
             baseline: None,
             legacy,
             verdict: if failures.is_empty() { Verdict::Pass } else { Verdict::Fail },
@@ -306,6 +352,7 @@ fn not_started(plan: &Plan, error: &StartError) -> Report {
         },
         rings: Vec::new(),
         per_node: InOrder(Vec::new()),
+        partition: None,
         baseline: None,
         legacy: None,
         verdict: Verdict::Fail,

@@ -72,8 +72,9 @@ pub fn client_cert(unring: &Path, cluster: &Path) -> Result<PathBuf, String> {
     }
 }
 
-/// Lines that work as they are printed: a gRPC call of the first node, its metrics and status, the logs.
-pub fn how_to(cluster: &Cluster, client: Option<&Path>) -> String {
+/// Lines that work as they are printed: a gRPC call of the first node, its metrics and status, the logs. Nodes in namespaces are
+/// reached from there alone, which `prefix` does.
+pub fn how_to(cluster: &Cluster, client: Option<&Path>, prefix: &str) -> String {
     let mut lines = vec![format!(
         "{} nodes with {} joins ({}) were ready after {:.1} s. To talk to the first:",
         cluster.nodes().len(),
@@ -84,20 +85,20 @@ pub fn how_to(cluster: &Cluster, client: Option<&Path>) -> String {
     if let (Some(node), Some(spec)) = (cluster.nodes().first(), cluster.topology().nodes.first()) {
         let (grpc, admin) = (node.ports().grpc, node.ports().admin);
         match (node_config::has_tls(spec), client) {
-            (false, _) => lines.push(format!("  grpcurl -plaintext {grpc} {METHOD}")),
+            (false, _) => lines.push(format!("  {prefix}grpcurl -plaintext {grpc} {METHOD}")),
             (true, Some(client)) => lines.push(format!(
-                "  grpcurl -insecure -cert {} -key {} {grpc} {METHOD}",
+                "  {prefix}grpcurl -insecure -cert {} -key {} {grpc} {METHOD}",
                 quoted(&client.join(CLIENT_FILES[0])),
                 quoted(&client.join(CLIENT_FILES[1])),
             )),
             // Without a certificate no call would be answered.
             (true, None) => {}
         }
-        lines.push(format!("  curl http://{admin}/metrics"));
-        lines.push(format!("  curl http://{admin}/statusz"));
+        lines.push(format!("  {prefix}curl http://{admin}/metrics"));
+        lines.push(format!("  {prefix}curl http://{admin}/statusz"));
         let k3s = cluster.k3s();
         lines.push(format!(
-            "  curl --cacert {} --oauth2-bearer {} https://{}/v1-k3s/p2p",
+            "  {prefix}curl --cacert {} --oauth2-bearer {} https://{}/v1-k3s/p2p",
             quoted(&k3s.ca()),
             k3s.token(),
             node.ports().k3s

@@ -68,8 +68,12 @@ impl Rings {
     /// machine.
     pub(crate) fn calm(&self, nodes: usize) -> Result<(Seen, Seen)> {
         let topology = Shape::Ring.build(nodes, 0);
-        let setup =
-            Setup { unring: self.unring.clone(), topology, ready_within: ready_deadline(nodes) };
+        let setup = Setup {
+            unring: self.unring.clone(),
+            topology,
+            ready_within: ready_deadline(nodes),
+            netns: None,
+        };
         let mut unring = Cluster::start(&self.dir, &setup, &Stop::default())?;
         let mut trigger = GrpcTrigger::new()?;
         settle(&unring)?;

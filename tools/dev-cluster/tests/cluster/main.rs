@@ -25,6 +25,7 @@ fn setup(topology: Topology) -> Setup {
         unring: fake_node::program().to_owned(),
         topology,
         ready_within: Duration::from_secs(60),
+        netns: None,
     }
 }
 

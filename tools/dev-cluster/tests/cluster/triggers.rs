@@ -35,6 +35,7 @@ fn run_with(triggers: usize, notes: &mut Notes) -> (Report, Vec<String>) {
         seed: 0,
         watch_for: Some(Duration::from_millis(200)),
         triggers,
+        partition: None,
         baseline: None,
         mixed: None,
     };
