@@ -16,7 +16,8 @@ pub fn grpc_url(spec: &NodeSpec, ports: &NodePorts) -> String {
 /// Whether a node's gRPC endpoint speaks TLS.
 pub fn has_tls(spec: &NodeSpec) -> bool {
     let listen = spec.config.get("listen");
-    listen.and_then(|listen| listen.get("grpc_tls")).and_then(Value::as_bool).unwrap_or(true)
+    let plaintext = listen.and_then(|listen| listen.get("grpc_plaintext"));
+    !plaintext.and_then(Value::as_bool).unwrap_or(false)
 }
 
 /// The URLs that the node at `index` joins.
@@ -94,7 +95,7 @@ mod tests {
             [node.config]
             zone = "z"
             [node.config.listen]
-            grpc_tls = false
+            grpc_plaintext = true
 
             [[node]]
             name = "b"
@@ -114,7 +115,7 @@ mod tests {
             grpc = "127.0.0.1:4001"
             libp2p = "/ip4/127.0.0.1/tcp/4002"
             admin = "127.0.0.1:4003"
-            grpc_tls = false
+            grpc_plaintext = true
             [advertise]
             grpc = "http://127.0.0.1:4001"
             libp2p = ["/ip4/127.0.0.1/tcp/4002"]
