@@ -4,6 +4,7 @@
 mod grpcurl;
 mod js;
 mod kubectl;
+mod python;
 
 use std::env;
 use std::fs;
@@ -44,7 +45,7 @@ const CLIENTS: [Client; 2] = [
 /// A program that is not ours and a test with it that starts what it needs. In place of what worked, why it cannot be had here.
 type Alone = (&'static str, fn() -> Result<Result<String, String>>);
 
-const ALONE: [Alone; 1] = [("js-libp2p", js::run)];
+const ALONE: [Alone; 2] = [("js-libp2p", js::run), ("grpcio", python::run)];
 
 /// A ring of three nodes that runs.
 struct Cluster {
