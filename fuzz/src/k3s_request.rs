@@ -54,7 +54,7 @@ impl Peers for Two {
         Admission::Granted
     }
 
-    fn addresses(&self, _: usize) -> Result<Vec<K3sAddress>, Unavailable> {
+    fn addresses(&self, _: &Caller<'_>, _: usize) -> Result<Vec<K3sAddress>, Unavailable> {
         let id = "12D3KooWGjMC5aiMXHwjJJcBZEWDyPXBXRWZBjcBvUiPdC1A4mQY";
         let address = |port| format!("/ip4/10.0.0.1/tcp/{port}/p2p/{id}").parse();
         [5001, 5002]

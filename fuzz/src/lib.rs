@@ -3,11 +3,18 @@
 //! A panic is a finding. `cargo xtask fuzz` builds and runs the targets.
 #![forbid(unsafe_code)]
 
+// The node's configuration finds the constants of the DHT here.
+extern crate self as unring_routing_kad;
+
 pub mod config;
+pub mod first_peer;
 pub mod k3s_answer;
 pub mod k3s_request;
 pub mod k3s_token;
 pub mod kad;
+/// The same for the bounds of the DHT, which the node's configuration names.
+#[path = "../../crates/unring-routing-kad/src/kad/config.rs"]
+pub mod kad_config;
 /// The router's own source: building it with libp2p takes twice as long.
 #[path = "../../crates/unring-routing-kad/src/kad/wire.rs"]
 mod kad_wire;
@@ -19,3 +26,5 @@ pub mod node_config;
 pub mod record;
 mod support;
 pub mod trace;
+
+pub use self::kad_config::{MAX_PROVIDER_RECORDS, RECORD_VALIDITY, REPROVIDE_INTERVAL};
