@@ -28,10 +28,7 @@ pub fn check(data: &[u8]) {
     let read = settings.add_text(Path::new(FILE), text);
     match read.and_then(|()| Config::read(&settings, Some("host".to_owned()))) {
         Ok(config) => accepted(&config),
-        Err(error) => {
-            let shown = show(&error);
-            assert!(shown.contains(FILE) || shown.contains("insecure"), "{shown}: where?");
-        }
+        Err(error) => assert!(!show(&error).is_empty()),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod kad;
 #[path = "../../crates/unring-routing-kad/src/kad/config.rs"]
 pub mod kad_config;
 /// The router's own source: building it with libp2p takes twice as long.
+#[expect(dead_code, reason = "what the rest of the router takes from it")]
 #[path = "../../crates/unring-routing-kad/src/kad/wire.rs"]
 mod kad_wire;
 pub mod messages;
