@@ -137,7 +137,7 @@ impl DhtStatus {
 /// Its metrics; all 0 when the node takes no part in it.
 #[derive(Debug)]
 pub(super) struct DhtMetrics {
-    pub(super) counters: [(&'static str, &'static str, u64); 9],
+    pub(super) counters: [(&'static str, &'static str, u64); 16],
     pub(super) gauges: [(&'static str, &'static str, usize); 5],
     /// Sum in seconds, count, and the count of each bucket with its upper end in seconds.
     pub(super) lookup_seconds: (f64, u64, Vec<(f64, u64)>),
@@ -168,6 +168,41 @@ impl DhtMetrics {
                     "dht_records_refused",
                     "Records of other nodes that were refused",
                     counters.records_refused,
+                ),
+                (
+                    "dht_requests_served",
+                    "Requests of other nodes that were served",
+                    counters.requests_served,
+                ),
+                (
+                    "dht_streams_refused_number",
+                    "Streams of other nodes that were one too many",
+                    counters.refused.streams,
+                ),
+                (
+                    "dht_streams_refused_busy",
+                    "Streams of nodes with too many that are held up",
+                    counters.refused.busy,
+                ),
+                (
+                    "dht_streams_refused_rate",
+                    "Streams of nodes that ask too often",
+                    counters.refused.rate,
+                ),
+                (
+                    "dht_streams_refused_too_long",
+                    "Streams with a request that is too long",
+                    counters.refused.too_long,
+                ),
+                (
+                    "dht_streams_refused_slow",
+                    "Streams that sent no request, or did not read an answer, in time",
+                    counters.refused.slow,
+                ),
+                (
+                    "dht_streams_refused_unreadable",
+                    "Streams with something that is no request",
+                    counters.refused.unreadable,
                 ),
                 ("dht_store_alarms", "Times that the store became almost full", counters.alarms),
                 (
