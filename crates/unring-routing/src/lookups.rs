@@ -88,8 +88,10 @@ impl Lookups {
             if let Some(kept) = self.kept(now, &key) {
                 return Ok(kept);
             }
+            let began = Instant::now();
             let found = self.chosen(fetch().await?);
-            self.keep(now, key, Arc::clone(&found));
+            // It serves from when it has come: one that took long is as new as any.
+            self.keep(now + began.elapsed(), key, Arc::clone(&found));
             Ok(found)
         };
         match self.flights.run(key, work).await {
@@ -208,10 +210,25 @@ mod tests {
         assert_eq!(get(0, failed.clone()), (Err(LookupError::Unreachable { asked: 3 }), 1));
         assert_eq!(get(0, Ok(vec![])), (Ok(0), 1));
         assert_eq!(get(499, failed.clone()), (Ok(0), 0), "that nobody has it is kept");
-        assert_eq!(get(500, Ok(vec![provider(), provider()])), (Ok(2), 1));
+        assert_eq!(get(900, Ok(vec![provider(), provider()])), (Ok(2), 1));
         assert_eq!(get(5_499, failed), (Ok(2), 0));
-        assert_eq!(get(5_500, Ok(vec![provider()])), (Ok(1), 1));
+        assert_eq!(get(7_000, Ok(vec![provider()])), (Ok(1), 1));
         assert_eq!(lookups.cached(), 1);
+    }
+
+    #[test]
+    fn a_slow_result_serves_for_its_time_from_when_it_came() {
+        let lookups = Lookups::new(PeerId::random(), CONFIG, 1);
+        let (start, key) = (Instant::now(), Key::new("x"));
+        let took = Duration::from_millis(30);
+        let slow = async || {
+            std::thread::sleep(took);
+            Ok(vec![provider()])
+        };
+        block_on(lookups.get(start, key, slow)).unwrap();
+        let again = async || Err(LookupError::Unreachable { asked: 1 });
+        let later = start + CONFIG.found_for + took / 2;
+        assert_eq!(block_on(lookups.get(later, key, again)).unwrap().len(), 1);
     }
 
     #[test]
