@@ -32,8 +32,13 @@ pub const MAX_PROVIDER_RECORDS: usize = 262_144;
 pub const MAX_RECORDS_PER_PROVIDER: usize = 65_536;
 /// Providers kept of one key; a further one takes the place of a random one. Three times what an answer of 20 holds.
 pub const MAX_PROVIDERS_PER_KEY: usize = 64;
-/// Providers after which a look-up ends before it has asked everybody. Spegel tries three.
+/// Providers after which a look-up ends before it has asked everybody, once [`ENOUGH_RESPONDERS`] have answered. Spegel tries three.
 pub const ENOUGH_PROVIDERS: usize = 8;
+/// Answers, that of this node included, before [`ENOUGH_PROVIDERS`] are enough: as many as are asked at once, so that one who invents
+/// providers does not speak alone.
+pub const ENOUGH_RESPONDERS: usize = 3;
+/// Providers believed of one answer: as many as those of libp2p and this project hold.
+pub const MAX_PROVIDERS_IN_ANSWER: usize = 20;
 /// Answers in a row that name nobody new after which a look-up that has found somebody ends. Who provides tells the same 20
 /// closest peers, so they know the same.
 pub const SETTLED_ANSWERS: usize = 3;
@@ -46,6 +51,8 @@ pub const LOOKUP_STALLED_AFTER: Duration = Duration::from_millis(100);
 /// When all but silent peers have answered that nobody provides a key, they get so long before that is the result. Somebody who is
 /// not connected yet needs five round trips and two handshakes' cryptography to answer, and may be the only one who knows.
 pub const PATIENCE: Duration = Duration::from_secs(1);
+/// Telling one newcomer of all keys that are near it; of what is left then it hears when the sweep comes by.
+pub const NEWCOMER_TIMEOUT: Duration = Duration::from_secs(6);
 /// Telling one batch of keys; those that were not come to their turn are taken up again after the ones that are due by then.
 pub const BATCH_TIMEOUT: Duration = Duration::from_secs(30);
 /// A whole look-up; then it ends with what it has.

@@ -12,12 +12,13 @@ use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 use unring_routing::Key;
 
 use crate::kad::client::AskError;
-use crate::kad::config::BATCH_TIMEOUT;
+use crate::kad::config::{BATCH_TIMEOUT, NEWCOMER_TIMEOUT};
 use crate::kad::newcomers::Newcomers;
+use crate::kad::position::Position;
 use crate::kad::router::{Advertised, Find};
 use crate::kad::sweep::Sweep;
 use crate::kad::walker::{Provided, Walker};
@@ -43,12 +44,8 @@ pub(crate) struct Driver {
     newcomers: Newcomers,
 }
 
-/// What came of telling others.
-enum Told {
-    /// Keys of the sweep.
-    Keys(Provided),
-    Newcomer(PeerId, Result<(), AskError>),
-}
+/// A newcomer, and what came of telling it.
+type Greeted = (PeerId, Result<(), AskError>);
 
 impl Driver {
     pub(crate) fn new(walker: Walker, own: Contact, heard: Heard, rng: StdRng) -> Self {
@@ -66,13 +63,16 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         let most = self.walker.config.lookup.keys.get();
         let mut finding = FuturesUnordered::new();
-        // At most one: the next are told when these have been.
+        // At most one of each: the next are told when these have been. A newcomer that is slow to listen holds up newcomers only.
         let mut telling = FuturesUnordered::new();
+        let mut greeting = FuturesUnordered::new();
         let mut reached = *self.heard.peers.borrow_and_update() > 0;
         loop {
             self.walker.gauges.pending.store(self.sweep.pending(), Ordering::Relaxed);
-            let due = self.sweep.next_due().into_iter().chain(self.newcomers.next_due()).min();
-            let due = due.filter(|_| telling.is_empty() && !self.own.addresses.is_empty());
+            let found = !self.own.addresses.is_empty();
+            let sweep = self.sweep.next_due().filter(|_| found && telling.is_empty());
+            let newcomer = self.newcomers.next_due().filter(|_| found && greeting.is_empty());
+            let due = sweep.into_iter().chain(newcomer).min();
             tokio::select! {
                 find = self.heard.finds.recv(), if finding.len() < most => {
                     let Some(find) = find else { return };
@@ -80,6 +80,9 @@ impl Driver {
                 }
                 Some(()) = finding.next(), if !finding.is_empty() => {}
                 Some(told) = telling.next(), if !telling.is_empty() => self.on_told(told),
+                Some((peer, told)) = greeting.next(), if !greeting.is_empty() => {
+                    self.on_greeted(peer, &told);
+                }
                 changed = self.heard.advertised.changed() => {
                     if changed.is_err() || self.take_advertised().await.is_err() {
                         return;
@@ -93,54 +96,71 @@ impl Driver {
                     reached = connected;
                 }
                 Some(peer) = self.heard.arrived.recv() => {
+                    // After a partition the table may have been full all along, with nobody behind it.
+                    self.sweep.retry();
                     self.newcomers.arrived(Instant::now(), peer);
                 }
                 () = async { match due {
                     Some(due) => sleep_until(due.into()).await,
                     None => pending().await,
-                }} => telling.extend(self.next_telling(Instant::now())),
+                }} => {
+                    let now = Instant::now();
+                    if telling.is_empty() {
+                        telling.extend(self.next_telling(now));
+                    }
+                    if greeting.is_empty() {
+                        greeting.extend(self.next_greeting(now));
+                    }
+                }
             }
         }
     }
 
-    /// New keys and those that the sweep came by first, then newcomers.
-    fn next_telling(&mut self, now: Instant) -> Option<BoxFuture<'static, Told>> {
-        let (walker, own) = (self.walker.clone(), self.own.clone());
+    /// New keys, and those that the sweep came by.
+    fn next_telling(&mut self, now: Instant) -> Option<BoxFuture<'static, Provided>> {
         let keys = self.sweep.take_due(now);
-        if !keys.is_empty() {
-            return Some(Box::pin(async move {
-                Told::Keys(walker.provide(keys, own, now + BATCH_TIMEOUT).await)
-            }));
+        if keys.is_empty() {
+            return None;
         }
+        let (walker, own) = (self.walker.clone(), self.own.clone());
+        Some(Box::pin(async move { walker.provide(keys, own, now + BATCH_TIMEOUT).await }))
+    }
+
+    /// Somebody who came into reach.
+    fn next_greeting(&mut self, now: Instant) -> Option<BoxFuture<'static, Greeted>> {
         let peer = self.newcomers.take_due(now)?;
-        let keys: Vec<Key> = self.sweep.keys().copied().collect();
+        let (walker, own) = (self.walker.clone(), self.own.clone());
+        let keys: Vec<(Position, Key)> = self.sweep.keys().collect();
         Some(Box::pin(async move {
-            Told::Newcomer(peer, walker.tell_newcomer(peer, &keys, &own).await)
+            let telling = walker.tell_newcomer(peer, &keys, &own);
+            (peer, timeout(NEWCOMER_TIMEOUT, telling).await.unwrap_or(Err(AskError::Timeout)))
         }))
     }
 
-    fn on_told(&mut self, told: Told) {
+    fn on_told(&mut self, told: Provided) {
+        let Provided { enough, mut few, nobody, left } = told;
+        let now = Instant::now();
+        self.sweep.left(&left);
+        if enough + few.len() > 0 {
+            self.sweep.succeeded();
+            few.extend(nobody);
+        } else if !nobody.is_empty() {
+            tracing::debug!(keys = nobody.len(), "nobody could be told of keys");
+            self.sweep.failed(now, &nobody);
+        }
+        if !few.is_empty() {
+            tracing::debug!(keys = few.len(), "too few peers could be told of some keys");
+        }
+        self.sweep.told_few(now, &few);
+    }
+
+    fn on_greeted(&self, peer: PeerId, told: &Result<(), AskError>) {
         match told {
-            Told::Keys(Provided { enough, mut few, nobody, left }) => {
-                let now = Instant::now();
-                self.sweep.left(&left);
-                if enough + few.len() > 0 {
-                    self.sweep.succeeded();
-                    few.extend(nobody);
-                } else if !nobody.is_empty() {
-                    tracing::debug!(keys = nobody.len(), "nobody could be told of keys");
-                    self.sweep.failed(now, &nobody);
-                }
-                if !few.is_empty() {
-                    tracing::debug!(keys = few.len(), "too few peers could be told of some keys");
-                }
-                self.sweep.told_few(now, &few);
-            }
-            Told::Newcomer(peer, Ok(())) => tracing::trace!(%peer, "a newcomer knows our keys"),
+            Ok(()) => tracing::trace!(%peer, "a newcomer knows our keys"),
             // The sweep comes by; when the peer comes back it is told sooner.
-            Told::Newcomer(peer, Err(error)) => {
+            Err(error) => {
                 self.walker.gauges.request_failures.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(%peer, error = crate::failure::chain(&error), "a newcomer was not told of our keys");
+                tracing::debug!(%peer, error = crate::failure::chain(error), "a newcomer was not told of our keys");
             }
         }
     }

@@ -41,6 +41,7 @@ pub(crate) struct Advertised {
 #[derive(Debug, Default)]
 pub(crate) struct KadGauges {
     pub(crate) peers: AtomicUsize,
+    pub(crate) connected: AtomicUsize,
     pub(crate) records: AtomicUsize,
     pub(crate) pending: AtomicUsize,
     pub(crate) lookups: AtomicU64,
@@ -95,8 +96,10 @@ impl LookupTimes<AtomicU64> {
 /// What Kademlia has done since the start, and how full it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KadCounters {
-    /// Peers in the routing table now.
+    /// Peers in the routing table now; some of them may have gone since they were last spoken to.
     pub peers: usize,
+    /// Connected peers that speak the protocol.
+    pub connected: usize,
     /// Records of other nodes that are kept now.
     pub records: usize,
     /// Keys of our own that wait to be told now.
@@ -157,6 +160,7 @@ impl KadRouter {
         let gauges = &self.gauges;
         KadCounters {
             peers: gauges.peers.load(Ordering::Relaxed),
+            connected: gauges.connected.load(Ordering::Relaxed),
             records: gauges.records.load(Ordering::Relaxed),
             pending: gauges.pending.load(Ordering::Relaxed),
             lookups: gauges.lookups.load(Ordering::Relaxed),
@@ -191,7 +195,8 @@ impl KadRouter {
 
 impl Router for KadRouter {
     fn ready(&self) -> Readiness {
-        match self.gauges.peers.load(Ordering::Relaxed) {
+        // Not those of the routing table: on the other side of a partition they may all be.
+        match self.gauges.connected.load(Ordering::Relaxed) {
             0 if self.wish.borrow().peers.is_empty() => Readiness::Alone,
             0 => Readiness::Starting,
             peers => Readiness::Connected { peers },

@@ -262,7 +262,9 @@ impl Server {
             kad.remove_address(&peer, address);
         }
         self.count_peers(kad);
-        if self.present.insert(peer) && self.arrivals.try_send(peer).is_err() {
+        let arrives = self.present.insert(peer);
+        self.gauges.connected.store(self.present.len(), Ordering::Relaxed);
+        if arrives && self.arrivals.try_send(peer).is_err() {
             tracing::debug!(%peer, "many peers came at once: this one is told by the sweep");
         }
     }
@@ -270,6 +272,7 @@ impl Server {
     /// The last connection to a peer is gone.
     pub(crate) fn on_disconnected(&mut self, peer: &PeerId) {
         self.present.remove(peer);
+        self.gauges.connected.store(self.present.len(), Ordering::Relaxed);
     }
 
     /// What libp2p's behaviour reports.

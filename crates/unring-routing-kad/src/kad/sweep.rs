@@ -79,8 +79,8 @@ impl Sweep {
     }
 
     /// All keys, by position.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.keys.values()
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (Position, Key)> {
+        self.keys.iter().map(|(position, key)| (*position, *key))
     }
 
     pub(crate) fn slot(&self) -> Duration {

@@ -1,6 +1,6 @@
 //! Walks through the network: finding providers, and telling the closest peers of our keys.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,12 +11,13 @@ use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 use tokio::task::yield_now;
 use tokio::time::{sleep_until, timeout};
-use unring_routing::{Key, LookupError, Provider};
+use unring_routing::{Key, LookupError, MAX_PROVIDERS, Provider};
 
 use crate::kad::client::{AskError, Client};
 use crate::kad::config::{
-    ENOUGH_PROVIDERS, KadConfig, LOOKUP_STALLED_AFTER, MAX_BATCH, PARALLEL_LOOKUP_REQUESTS,
-    PARALLEL_REQUESTS, PATIENCE, REPLICATION, SETTLED_ANSWERS, STALLED_AFTER,
+    ENOUGH_PROVIDERS, ENOUGH_RESPONDERS, KadConfig, LOOKUP_STALLED_AFTER, MAX_BATCH,
+    MAX_PROVIDERS_IN_ANSWER, PARALLEL_LOOKUP_REQUESTS, PARALLEL_REQUESTS, PATIENCE, REPLICATION,
+    SETTLED_ANSWERS, STALLED_AFTER,
 };
 use crate::kad::position::Position;
 use crate::kad::router::KadGauges;
@@ -47,7 +48,9 @@ const LOOKUP: WalkConfig = WalkConfig {
 /// What a look-up has found so far.
 #[derive(Debug, Default)]
 struct Found {
-    providers: BTreeMap<PeerId, Vec<Multiaddr>>,
+    providers: HashSet<PeerId>,
+    /// What each who answered named.
+    named: Vec<Vec<Contact>>,
     /// Answers in a row that named nobody new.
     settled: usize,
 }
@@ -56,12 +59,39 @@ impl Found {
     /// Takes an answer in; whether it was enough.
     fn on_answer(&mut self, local: PeerId, answer: &Answer) -> bool {
         let before = self.providers.len();
-        for provider in answer.providers.iter().filter(|one| one.peer != local) {
-            self.providers.entry(provider.peer).or_default().extend(provider.addresses.clone());
-        }
+        let others = answer.providers.iter().filter(|one| one.peer != local);
+        let named: Vec<Contact> = others.take(MAX_PROVIDERS_IN_ANSWER).cloned().collect();
+        self.providers.extend(named.iter().map(|one| one.peer));
+        self.named.push(named);
         let found = self.providers.len();
         self.settled = if found == before { self.settled + 1 } else { 0 };
-        found >= ENOUGH_PROVIDERS || (found > 0 && self.settled >= SETTLED_ANSWERS)
+        let heard = self.named.len() >= ENOUGH_RESPONDERS;
+        (found >= ENOUGH_PROVIDERS && heard) || (found > 0 && self.settled >= SETTLED_ANSWERS)
+    }
+
+    /// The first of each answer, then the second of each, and so on, and their addresses likewise: whoever names many, or many
+    /// addresses, takes no more than a share.
+    fn into_providers(self) -> Vec<Provider> {
+        let mut order: Vec<PeerId> = Vec::new();
+        let mut addresses: HashMap<PeerId, Vec<&[Multiaddr]>> = HashMap::new();
+        let most = self.named.iter().map(Vec::len).max().unwrap_or(0);
+        for place in 0..most {
+            for contact in self.named.iter().filter_map(|named| named.get(place)) {
+                let known = addresses.entry(contact.peer).or_default();
+                if known.is_empty() {
+                    order.push(contact.peer);
+                }
+                known.push(&contact.addresses);
+            }
+        }
+        let provider = |peer: PeerId| {
+            let told = addresses.get(&peer)?;
+            let most = told.iter().map(|told| told.len()).max().unwrap_or(0);
+            let in_turn =
+                (0..most).flat_map(|place| told.iter().filter_map(move |told| told.get(place)));
+            Provider::new(peer, in_turn)
+        };
+        order.into_iter().filter_map(provider).take(MAX_PROVIDERS).collect()
     }
 }
 
@@ -105,9 +135,7 @@ impl Walker {
         if asked > 0 && answered == 0 && found.providers.is_empty() {
             return Err(LookupError::Unreachable { asked });
         }
-        let provider =
-            |(peer, addresses): (PeerId, Vec<Multiaddr>)| Provider::new(peer, &addresses);
-        Ok(found.providers.into_iter().filter_map(provider).collect())
+        Ok(found.into_providers())
     }
 
     /// Walks until it is done or `enough` says so of an answer; it is asked about none when only slow peers are waited for. If it
@@ -215,21 +243,28 @@ impl Walker {
     pub(crate) async fn tell_newcomer(
         &self,
         peer: PeerId,
-        keys: &[Key],
+        keys: &[(Position, Key)],
         own: &Contact,
     ) -> Result<(), AskError> {
         let contact = Contact { peer, addresses: Vec::new() };
         let table = self.client.table().await?;
         let table: Vec<Position> = table.iter().map(Position::of_peer).collect();
         let newcomer = Position::of_peer(&peer);
+        let is_close = |position: &Position| {
+            let distance = position.distance(&newcomer);
+            let closer = table.iter().filter(|other| position.distance(other) < distance);
+            closer.take(REPLICATION).count() < REPLICATION
+        };
         for batch in keys.chunks(MAX_BATCH) {
-            let is_close = |key: &&Key| {
-                let position = Position(key.position());
-                let distance = position.distance(&newcomer);
-                let closer = table.iter().filter(|other| position.distance(other) < distance);
-                closer.count() < REPLICATION
-            };
-            let close: Vec<&Key> = batch.iter().filter(is_close).collect();
+            let mut close = Vec::new();
+            for (place, (position, key)) in batch.iter().enumerate() {
+                if is_close(position) {
+                    close.push(key);
+                }
+                if place % YIELD_AFTER == YIELD_AFTER - 1 {
+                    yield_now().await;
+                }
+            }
             if close.is_empty() {
                 continue;
             }
@@ -428,6 +463,31 @@ mod tests {
         let enough: Vec<bool> =
             answers.iter().map(|answer| found.on_answer(local, answer)).collect();
         assert_eq!(enough, [false, false, false, false, false, false, true]);
-        assert!(Found::default().on_answer(local, &named(&peers)));
+        let mut many = Found::default();
+        let enough = [(); 3].map(|()| many.on_answer(local, &named(&peers)));
+        assert_eq!(enough, [false, false, true], "nobody decides alone");
+    }
+
+    #[test]
+    fn a_liar_has_its_share_of_what_is_found_and_no_more() {
+        let contact = |peer, hosts: &[u8]| Contact {
+            peer,
+            addresses: hosts
+                .iter()
+                .map(|n| format!("/ip4/10.0.0.{n}/tcp/1").parse().unwrap())
+                .collect(),
+        };
+        let honest = PeerId::random();
+        let mut lie: Vec<Contact> = vec![contact(honest, &[1, 2, 3, 4, 5, 6, 7, 8])];
+        lie.extend((0..100).map(|_| contact(PeerId::random(), &[9])));
+        let lie = Answer { providers: lie, ..Answer::default() };
+        let truth = Answer { providers: vec![contact(honest, &[200])], ..Answer::default() };
+        let (local, mut found) = (PeerId::random(), Found::default());
+        assert!(!found.on_answer(local, &lie));
+        assert!(!found.on_answer(local, &truth));
+        let found = found.into_providers();
+        assert_eq!(found.len(), MAX_PROVIDERS_IN_ANSWER);
+        assert_eq!(found[0].peer, honest);
+        assert_eq!(found[0].addresses[1].to_string(), "10.0.0.200");
     }
 }

@@ -21,7 +21,7 @@ const MAX_FIELDS: usize = 1024;
 /// The same of a peer in it.
 const MAX_FIELDS_OF_PEER: usize = 64;
 /// Bytes of a key in a request: a multihash has 34, a peer's id up to some 50, a record's name in other networks is longer.
-const MAX_KEY_BYTES: usize = 256;
+const MAX_REQUEST_KEY: usize = 256;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Message {
@@ -139,7 +139,7 @@ pub(crate) fn request(bytes: &[u8]) -> Result<Request, Malformed> {
         }
     }
     let kind = i32::try_from(kind).map_err(|_| Malformed)?;
-    let key = || if key.len() <= MAX_KEY_BYTES { Ok(key.to_vec()) } else { Err(Malformed) };
+    let key = || if key.len() <= MAX_REQUEST_KEY { Ok(key.to_vec()) } else { Err(Malformed) };
     match Kind::try_from(kind).map_err(|_| Malformed)? {
         Kind::Ping => Ok(Request::Ping),
         Kind::FindNode => Ok(Request::FindNode(key()?)),
@@ -384,8 +384,12 @@ mod tests {
         for bad in [&[0x08, 0][..], &[0x08, 99], &[0x08], &[0x0b], &[0x12, 5, 1], &[0xff; 12]] {
             assert_eq!(request(bad), Err(Malformed), "{bad:?}");
         }
-        let long =
-            Message { kind: 4, key: vec![0; MAX_KEY_BYTES + 1], closer: vec![], providers: vec![] };
+        let long = Message {
+            kind: 4,
+            key: vec![0; MAX_REQUEST_KEY + 1],
+            closer: vec![],
+            providers: vec![],
+        };
         assert_eq!(request(&long.encode_to_vec()), Err(Malformed));
     }
 

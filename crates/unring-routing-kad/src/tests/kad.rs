@@ -364,6 +364,7 @@ async fn a_provider_that_died_is_passed_over_until_it_is_forgotten() {
     timeout(DEADLINE, gone.task).await.unwrap().unwrap();
     asker.until_finds(key, &BTreeSet::new()).await;
     until("it is taken out of the table", || asker.router.counters().peers == 1).await;
+    assert_eq!(asker.router.counters().connected, 1);
     let counters = asker.handle.counters();
     assert_eq!((counters.dials, counters.dial_failures), (1, 0), "only the hub was wanted");
 }
