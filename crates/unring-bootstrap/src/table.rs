@@ -217,7 +217,7 @@ impl Table {
         if others.is_empty() {
             return self.ended(now, source, Outcome::OnlySelf, 0, 0, None);
         }
-        let changed = entry.forget_others(&others);
+        let mut changed = entry.forget_others(&others);
         let mut dialling = Dialling {
             since,
             number: attempt.number,
@@ -231,7 +231,7 @@ impl Table {
             let known = candidate.peer.or_else(|| entry.who_is_at(&candidate.address));
             if let Some(peer) = known.filter(|peer| self.connected.contains(peer)) {
                 dialling.reached += 1;
-                entry.found(peer, candidate.address);
+                changed |= entry.found(peer, candidate.address);
                 continue;
             }
             self.actions.push(Action::Dial(attempt, candidate.clone()));
@@ -310,14 +310,15 @@ impl Table {
         error: Option<String>,
     ) {
         let Some(entry) = self.entries.get_mut(at) else { return };
+        // A connection that has just come may be gone at once, as it was the last time: only one that lasts ends the
+        // back-off, else such a peer would have its source asked without end.
+        let lasts = self.connected_since.is_some_and(|since| since + STABLE_AFTER <= now);
         let wait = if self.connected.is_empty() {
-            let wait = backoff(&mut self.rng, entry.failures);
-            entry.failures = entry.failures.saturating_add(1);
-            wait
+            backoff(&mut self.rng, entry.failures)
         } else {
-            entry.failures = 0;
             refresh(&mut self.rng)
         };
+        entry.failures = if lasts { 0 } else { entry.failures.saturating_add(1) };
         entry.phase = Phase::Waiting { due: now + wait };
         let error = error.map(cut);
         entry.note(LastView { outcome, addresses, reached, error, at: now });

@@ -185,6 +185,27 @@ fn a_peer_that_hangs_up_at_once_does_not_begin_the_back_off_anew() {
 }
 
 #[test]
+fn a_peer_that_hangs_up_is_not_asked_for_without_end() {
+    let (mut world, peer) = (World::new(&[Kind::Dns]), someone());
+    let there = at("/ip4/10.0.0.1/tcp/1");
+    let mut asked = 0;
+    while world.now < Duration::from_secs(60) {
+        world.table.on_timer(world.now);
+        for action in world.table.take_actions() {
+            let Action::Ask(attempt) = action else { continue };
+            asked += 1;
+            world.table.answered(world.now, attempt, Ok(vec![there.clone()]));
+            // The connection is seen before the dial is told to have succeeded, and does not last.
+            world.table.set_connected(world.now, [peer].into());
+            world.table.dialled(world.now, attempt, &there, Answer::Peer(peer));
+            world.table.set_connected(world.now + ms(1), BTreeSet::new());
+        }
+        world.now += ms(10);
+    }
+    assert!(asked < 20, "{asked}");
+}
+
+#[test]
 fn what_was_found_is_dialled_and_who_answers_is_kept() {
     let mut world = World::new(&[Kind::Dns]);
     let attempt = world.ask();
