@@ -153,15 +153,19 @@ fn clusters() -> Result<()> {
     run(&["--for", "15s"])?;
     run(&["--topology", "ring", "--nodes", "30", "--for", SHORT])?;
     run(&["--baseline", "naive", "--for", SHORT])?;
-    // Rings through servers of K3s: one that is suspected within half a minute, and one that cannot be seen.
-    run(&["--mixed", "legacy=2", "--for", "32s"])?;
-    run(&["--mixed", "legacy=2", "--nodes", "4", "--for", SHORT])?;
-    partition()?;
+    thread::scope(|scope| {
+        let partition = scope.spawn(partition);
+        // Rings through servers of K3s: one that is suspected within half a minute, and one that cannot be seen.
+        let mixed = run(&["--mixed", "legacy=2", "--for", "32s"])
+            .and_then(|()| run(&["--mixed", "legacy=2", "--nodes", "4", "--for", SHORT]));
+        partition.join().map_err(|_| anyhow!("the run with a partition panicked"))?.and(mixed)
+    })?;
     let shapes = [("line", "4"), ("star", "5"), ("tree", "7"), ("mesh", "5")];
-    let mut small: Vec<_> =
-        shapes.map(|(shape, nodes)| vec!["--topology", shape, "--nodes", nodes]).into();
+    let mut small: Vec<_> = shapes
+        .map(|(shape, nodes)| vec!["--topology", shape, "--nodes", nodes, "--for", SHORT])
+        .into();
     for seed in ["1", "2", "3", "4", "5"] {
-        small.push(vec!["--topology", "random", "--nodes", "12", "--seed", seed]);
+        small.push(vec!["--topology", "random", "--nodes", "12", "--seed", seed, "--for", SHORT]);
     }
     for pair in small.chunks(2) {
         let runs: Vec<_> = thread::scope(|scope| {
@@ -185,7 +189,7 @@ fn partition() -> Result<()> {
     let why = match (id.stdout.trim_ascii() == b"0", workspace::in_path("ip")) {
         (true, Some(_)) => {
             let args = ["--netns", "--nodes", "4", "--partition", "5s,35s", "--for", "60s"];
-            return xtask(&[&["dev-cluster"], &args[..]].concat());
+            return cluster_aside(0, &args);
         }
         (false, _) => "network namespaces need root",
         (true, None) => "there is no `ip` (Debian's package is iproute2)",
@@ -197,7 +201,7 @@ fn partition() -> Result<()> {
 /// One run in a folder of its own, whose output is printed when it has ended.
 fn cluster_aside(index: usize, args: &[&str]) -> Result<()> {
     let folder = workspace::target()?.join(format!("dev-cluster-{index}"));
-    let args = [&["dev-cluster"], args, &["--for", SHORT]].concat();
+    let args = [&["dev-cluster"], args].concat();
     let mut command = Command::new(env::current_exe().context("find this program")?);
     command.current_dir(workspace::root()).args(&args).arg("--dir").arg(folder);
     let output = command.stdin(Stdio::null()).output().context("run this program")?;
