@@ -40,7 +40,7 @@ fn of_lib(text: &str) -> Vec<String> {
         }
         statement.push_str(line);
         if statement.ends_with(';') {
-            let kinds = ["mod ", "pub mod ", "pub(crate) mod ", "pub use "];
+            let kinds = ["mod ", "pub mod ", "pub(crate) mod ", "pub use ", "extern crate "];
             let is_export = kinds.iter().any(|kind| statement.starts_with(kind));
             if !is_export && !std::mem::take(&mut is_doctest) {
                 findings.push(format!("{statement:?} belongs into a module"));
