@@ -16,7 +16,7 @@ use tokio::net::TcpSocket;
 use unring_e2e::{Caller, Cluster, Node, ask, eventually};
 use unring_exchange::{OutboundRequest, RequestId, Scope, Trace};
 use unring_peer::UnixMillis;
-use unring_peer_addr::CallError;
+use unring_peer_addr::{CallError, Client};
 
 const ASK: Duration = Duration::from_secs(10);
 
@@ -55,13 +55,12 @@ struct Honest {
 
 impl Honest {
     /// Asks over one connection that was there before.
-    fn ask(caller: &Caller, node: &Node, over: &dyn Fn(usize) -> bool) -> Self {
+    fn ask(caller: &Caller, client: &Client, over: &dyn Fn(usize) -> bool) -> Self {
         let mut seen = Self::default();
         caller.block_on(async {
-            let client = caller.connect(&node.url()).await.unwrap();
             while !over(seen.took.len()) {
                 let start = Instant::now();
-                match ask(&client, Scope::Local, ASK).await {
+                match ask(client, Scope::Local, ASK).await {
                     Ok(_) => seen.took.push(start.elapsed()),
                     Err(CallError::Refused { retry_after: Some(_), .. }) => seen.later += 1,
                     Err(error) => panic!("an honest caller: {error}"),
@@ -147,7 +146,8 @@ fn ten_thousand_half_open_connections_cost_others_nothing() {
     cluster.start();
     let node = &cluster[0];
     let (caller, newcomer) = (Caller::default(), Caller::default());
-    let before = Honest::ask(&caller, node, &|asked| asked >= 100);
+    let client = caller.block_on(caller.connect(&node.url())).unwrap();
+    let before = Honest::ask(&caller, &client, &|asked| asked >= 100);
     let rss = node.rss_mib();
     let start = Instant::now();
     let target = node.ports().grpc;
@@ -155,7 +155,7 @@ fn ten_thousand_half_open_connections_cost_others_nothing() {
     let refused = || node.metric("grpc_connections_refused_total");
     let over = AtomicBool::new(false);
     let meanwhile = thread::scope(|scope| {
-        let asks = scope.spawn(|| Honest::ask(&caller, node, &|_| over.load(Ordering::Relaxed)));
+        let asks = scope.spawn(|| Honest::ask(&caller, &client, &|_| over.load(Ordering::Relaxed)));
         let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             eventually("nearly all were refused", || {
                 // A place for a handshake is free again after 5 s, so that some of them get one.
@@ -194,11 +194,12 @@ fn a_flood_of_unique_request_ids_is_bounded_and_counted() {
     cluster.connected(&peer_ids);
     let node = &cluster[0];
     let (caller, flooder) = (Caller::default(), Caller::default());
-    let before = Honest::ask(&caller, node, &|asked| asked >= 50);
+    let client = caller.block_on(caller.connect(&node.url())).unwrap();
+    let before = Honest::ask(&caller, &client, &|asked| asked >= 50);
     let rss = node.rss_mib();
     let over = AtomicBool::new(false);
     let (meanwhile, sent) = thread::scope(|scope| {
-        let asks = scope.spawn(|| Honest::ask(&caller, node, &|_| over.load(Ordering::Relaxed)));
+        let asks = scope.spawn(|| Honest::ask(&caller, &client, &|_| over.load(Ordering::Relaxed)));
         let sent = flood_of_ids(&flooder, node);
         over.store(true, Ordering::Relaxed);
         (asks.join().unwrap(), sent)
