@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::{Check, Cluster, said};
+use super::{Check, Cluster, dir, said};
 use crate::workspace;
 
 /// The package of Debian and its kin that has it.
@@ -110,6 +110,7 @@ fn get(kubectl: &Path, node: &Node, path: &str, credentials: &[&str]) -> Result<
     let mut command = Command::new(kubectl);
     command.args(["get", "--raw", path, "--server", &node.k3s]);
     command.args(["--certificate-authority", &node.ca]);
+    command.arg("--cache-dir").arg(dir().join("kube"));
     command.args(credentials);
     let shown = credentials.first().copied().unwrap_or("(no credentials)");
     println!("$ kubectl get --raw {path} --server {} {shown} ...", node.k3s);
