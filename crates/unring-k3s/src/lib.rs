@@ -29,6 +29,7 @@ pub use self::client::{ClientConfig, ConnectError, FetchError, Fetched, K3sClien
 pub use self::fetch::{CALL_TIMEOUT, CallError};
 pub use self::listen::{CONNECTION_TIMEOUT, Gate, HEAD_TIMEOUT, Open, serve};
 pub use self::path::Distribution;
+pub use self::places::network;
 pub use self::reply::Reply;
 pub use self::respond::{Admission, Caller, Peers, Request, Unavailable, respond};
 pub use self::secret::Secret;

@@ -44,7 +44,8 @@ impl Drop for Place {
 }
 
 /// Whom an address counts for: of IPv6 its /64, the least that one customer gets (RFC 6177).
-fn network(address: IpAddr) -> IpAddr {
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 use unring_bootstrap::Candidate;
 use unring_k3s::suspect::Ended;
-use unring_k3s::{CallError, ClientConfig, FetchError, K3sClient, ServerUrl};
+use unring_k3s::{CallError, ClientConfig, ConnectError, FetchError, K3sClient, ServerUrl};
 
 use super::rings::Rings;
 use crate::errors::chain;
@@ -38,6 +38,16 @@ impl Legacy {
         &self.config.server
     }
 
+    /// Until when the server asks to be left alone.
+    fn not_before(&self, error: &CallError) -> Option<Duration> {
+        match error {
+            CallError::Status { retry_after: Some(wait), .. } => {
+                Some(self.rings.now().saturating_add(*wait))
+            }
+            _ => None,
+        }
+    }
+
     async fn addresses(&self) -> Result<Vec<Candidate>, String> {
         // One attempt at a time: the table asks no source twice at once.
         let mut state = self.state.lock().await;
@@ -50,7 +60,12 @@ impl Legacy {
             Some(client) => client.clone(),
             None => {
                 let connected = K3sClient::connect(self.config.clone()).await;
-                let client = connected.map_err(|error| chain(&error))?;
+                let client = connected.map_err(|error| {
+                    if let ConnectError::Fetch { source, .. } = &error {
+                        state.not_before = self.not_before(source);
+                    }
+                    chain(&error)
+                })?;
                 state.client.insert(client).clone()
             }
         };
@@ -71,9 +86,7 @@ impl Legacy {
                     if matches!(source, CallError::Tls(_)) {
                         state.client = None;
                     }
-                    if let CallError::Status { retry_after: Some(wait), .. } = source {
-                        state.not_before = Some(self.rings.now().saturating_add(*wait));
-                    }
+                    state.not_before = self.not_before(source);
                 }
                 Err(chain(&error))
             }

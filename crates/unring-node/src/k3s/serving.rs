@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use rand::seq::SliceRandom as _;
 use tokio::net::TcpListener;
 use unring_k3s::{
-    Admission, Caller, Gate, K3sAddress, K3sServer, Peers, Standing, Unavailable, limits,
+    Admission, Caller, Gate, K3sAddress, K3sServer, Peers, Standing, Unavailable, limits, network,
 };
 use unring_rate_governor::{Decision, Limited, Priority};
 
@@ -77,9 +77,6 @@ impl Peers for Answers {
         at_most: usize,
     ) -> Result<Vec<K3sAddress>, Unavailable> {
         self.parts.k3s.rings.arrived(caller.address);
-        if not_ready(&self.parts).is_some() {
-            return Err(Unavailable::Starting);
-        }
         count(&self.parts.k3s.counters.served);
         let now = self.parts.exchange.now().mono;
         let mut kept = self.kept.lock();
@@ -88,7 +85,11 @@ impl Peers for Answers {
         {
             return Ok(list.clone());
         }
-        let mut list = known(&self.parts);
+        let (mut list, others) = known(&self.parts);
+        // What is known is told at once, whoever else may still be found.
+        if others == 0 && not_ready(&self.parts).is_some() {
+            return Err(Unavailable::Starting);
+        }
         list.truncate(at_most);
         *kept = Some((now, list.clone()));
         Ok(list)
@@ -97,8 +98,9 @@ impl Peers for Answers {
 
 /// The nodes of the book, those first that are connected: a client that reads one address gets one that answers. Then
 /// those that are connected and were told by one of our sources: of these nobody has signed for how long they are good, and
-/// two nodes that told each other would keep a dead one for ever. Then our own, where hardly anybody else is known.
-fn known(parts: &Parts) -> Vec<K3sAddress> {
+/// two nodes that told each other would keep a dead one for ever. Then our own, where hardly anybody else is known. And how
+/// many others there are.
+fn known(parts: &Parts) -> (Vec<K3sAddress>, usize) {
     let connected = parts.network.connected();
     let mut peers = parts.exchange.read(|engine, now| engine.peers(now));
     peers.shuffle(&mut rand::rng());
@@ -121,21 +123,23 @@ fn known(parts: &Parts) -> Vec<K3sAddress> {
     let mut list: Vec<_> = others.chain(told).take(limits::MAX_SERVED_ADDRESSES).collect();
     let is_reachable =
         |peer: &&unring_exchange::PeerView| !peer.record.record().addresses.is_empty();
-    if peers.iter().filter(is_reachable).count() + found.len() < ENOUGH_OTHERS {
+    let others = peers.iter().filter(is_reachable).count() + found.len();
+    if others < ENOUGH_OTHERS {
         let own = parts.advertised.libp2p.iter().cloned();
         list.extend(own.map(|address| K3sAddress { peer: parts.me, address }));
     }
-    list
+    (list, others)
 }
 
-/// Charges who calls from here; else when to come back. All behind one address share what it may use.
+/// Charges who calls from here; else when to come back. All behind one address, or one /64, share what it may use and one
+/// place in the table of callers.
 fn check(
     parts: &Parts,
     client: IpAddr,
     priority: Priority,
     cost: NonZeroU32,
 ) -> Result<(), Duration> {
-    match parts.governor.check(&CallerKey::Anonymous(client), priority, cost) {
+    match parts.governor.check(&CallerKey::Anonymous(network(client)), priority, cost) {
         Decision::Admitted => Ok(()),
         // There is no half of a handshake, and what costs one unit is never degraded.
         Decision::Degraded(Limited { retry_after, .. })
@@ -148,8 +152,8 @@ struct Door(Arc<Parts>);
 
 impl Gate for Door {
     fn admit(&self, client: IpAddr) -> bool {
-        let admitted =
-            check(&self.0, client.to_canonical(), Priority::Exchange, HANDSHAKE_COST).is_ok();
+        // Nobody knows yet who it is: strangers must not use up what those who take part need.
+        let admitted = check(&self.0, client, Priority::Probe, HANDSHAKE_COST).is_ok();
         if !admitted {
             count(&self.0.k3s.counters.refused_connections);
         }

@@ -202,3 +202,27 @@ fn a_server_that_refuses_is_told_with_its_reason_and_no_secret() {
     run(&mut setup.serve("", &tables)).refused(1, &["has no CA hash", "k3s.ca"]);
     server.stop();
 }
+
+#[test]
+fn what_is_known_is_told_although_not_everybody_was_tried() {
+    let (known, _) = start();
+    let setup = Setup::new();
+    let tables = files(setup.dir.path());
+    let joins = |at: SocketAddr| format!("upstreams = [\"https://{at}\"]\n");
+    let node = setup.start(&joins(known.grpc), &tables);
+    wait_for("a record on disk", || {
+        (node.status()["database"]["records"] == 1 && node.status()["database"]["unsaved"] == 0)
+            .then_some(())
+    });
+    let setup = node.stop();
+    // Nobody answers there, and that takes until the timeout.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    fs::remove_file(setup.path("log")).unwrap();
+    let node = setup.start(&joins(silent.local_addr().unwrap()), &tables);
+    let at = node.events("started")[0]["fields"]["k3s"].as_str().unwrap().parse().unwrap();
+    let fetched = block_on(client(&node, at, TOKEN).peers()).unwrap();
+    assert_eq!(fetched.peers.addresses[0].peer.to_string(), known.peer_id);
+    assert_eq!(node.get("/readyz").0, 503, "it was too late to show anything");
+    node.stop();
+    known.stop();
+}
