@@ -192,7 +192,7 @@ pub const KEYS: &[Key] = &[
     key(
         "dht.max_records",
         "1024 to 4194304",
-        "Records of other nodes that are kept [default: 262144]",
+        "Records of other nodes that are kept [default: 229376]",
     ),
     key(
         "log.format",

@@ -26,8 +26,9 @@ pub const REPROVIDE_SLOTS: u32 = 64;
 pub const MAX_BATCH: usize = 512;
 /// Keys advertised by this node: the layers, configurations and manifests of some thousand images.
 pub const MAX_ADVERTISED: usize = 65_536;
-/// Records kept of other nodes: 20 nodes with 5000 keys each are 100 000, at about 100 bytes.
-pub const MAX_PROVIDER_RECORDS: usize = 262_144;
+/// Records kept of other nodes: 20 nodes with 5000 keys each are 100 000. Seven eighths of a power of two, which is what a hash table
+/// of 2^18 places holds: 15 MB.
+pub const MAX_PROVIDER_RECORDS: usize = 229_376;
 /// Of these, of one provider: as many as one may advertise, a quarter, so that four liars are needed to fill the store.
 pub const MAX_RECORDS_PER_PROVIDER: usize = 65_536;
 /// Providers kept of one key; a further one takes the place of a random one. Three times what an answer of 20 holds.

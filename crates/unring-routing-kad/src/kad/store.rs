@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::iter::{Empty, empty};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libp2p::kad::store::{Error, RecordStore, Result};
 use libp2p::kad::{ProviderRecord, Record, RecordKey};
@@ -19,6 +19,12 @@ use unring_routing::Key;
 
 use crate::kad::config::StoreLimits;
 use crate::kad::wire::Contact;
+
+/// Nodes of which records are kept; those of a further one are refused. Each takes half a kilobyte.
+pub(crate) const MAX_PROVIDERS_HELD: usize = 8192;
+/// Addresses kept of each, and bytes of one: it announces one or two, of IP and port.
+const MAX_HELD_ADDRESSES: usize = 4;
+const MAX_HELD_ADDRESS: usize = 64;
 
 /// What became of a record that somebody told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +49,14 @@ pub(crate) struct Records {
     limits: StoreLimits,
     own: HashSet<Key>,
     own_addresses: Vec<Multiaddr>,
-    keys: HashMap<Key, Vec<Held>>,
-    /// Everyone with at least one record: their newest addresses, and how many they have.
-    providers: HashMap<PeerId, (Vec<Multiaddr>, usize)>,
+    keys: HashMap<Key, AtKey>,
+    /// Everyone with at least one record, by place; places that are free again are used first.
+    providers: Vec<Option<Known>>,
+    places: HashMap<PeerId, u32>,
+    free: Vec<u32>,
     total: usize,
+    /// What [`Held::expires`] counts from.
+    start: Instant,
     rng: StdRng,
     /// Answers given.
     turn: AtomicUsize,
@@ -54,18 +64,103 @@ pub(crate) struct Records {
     alarmed: bool,
 }
 
+/// A provider: its newest addresses, and how many records it has.
 #[derive(Debug)]
+struct Known {
+    peer: PeerId,
+    addresses: Vec<Multiaddr>,
+    count: usize,
+}
+
+/// A record. Small, since there are many.
+#[derive(Debug, Clone, Copy)]
 struct Held {
-    provider: PeerId,
-    expires: Instant,
+    /// Its place among the providers.
+    provider: u32,
+    /// In tenths of a second.
+    expires: u32,
+}
+
+/// The records of a key. Nearly all keys have one provider.
+#[derive(Debug)]
+enum AtKey {
+    One(Held),
+    #[expect(clippy::box_collection, reason = "half of the size of a key's entry")]
+    Many(Box<Vec<Held>>),
+}
+
+impl AtKey {
+    fn all(&self) -> &[Held] {
+        match self {
+            Self::One(held) => std::slice::from_ref(held),
+            Self::Many(all) => all,
+        }
+    }
+
+    fn all_mut(&mut self) -> &mut [Held] {
+        match self {
+            Self::One(held) => std::slice::from_mut(held),
+            Self::Many(all) => all,
+        }
+    }
+
+    fn push(&mut self, held: Held) {
+        match self {
+            Self::One(first) => *self = Self::Many(Box::new(vec![*first, held])),
+            Self::Many(all) => all.push(held),
+        }
+    }
+
+    /// Keeps those of which `keep` says so; whether one is left.
+    fn retain(&mut self, mut keep: impl FnMut(&Held) -> bool) -> bool {
+        match self {
+            Self::One(held) => keep(held),
+            Self::Many(all) => {
+                all.retain(keep);
+                if let [one] = all[..] {
+                    *self = Self::One(one);
+                    return true;
+                }
+                !all.is_empty()
+            }
+        }
+    }
 }
 
 impl Records {
     pub(crate) fn new(local: PeerId, limits: StoreLimits, seed: u64) -> Self {
         let (own, own_addresses, keys, providers) = Default::default();
-        let rng = StdRng::seed_from_u64(seed);
+        let (places, free) = Default::default();
+        let (rng, start) = (StdRng::seed_from_u64(seed), Instant::now());
         let (total, turn, alarmed) = Default::default();
-        Self { local, limits, own, own_addresses, keys, providers, total, rng, turn, alarmed }
+        Self {
+            local,
+            limits,
+            own,
+            own_addresses,
+            keys,
+            providers,
+            places,
+            free,
+            total,
+            start,
+            rng,
+            turn,
+            alarmed,
+        }
+    }
+
+    fn tenths(&self, time: Instant) -> u32 {
+        let tenths = time.saturating_duration_since(self.start).as_millis() / 100;
+        u32::try_from(tenths).unwrap_or(u32::MAX)
+    }
+
+    fn known_of(&self, place: u32) -> Option<&Known> {
+        self.providers.get(usize::try_from(place).ok()?)?.as_ref()
+    }
+
+    fn known_of_mut(&mut self, place: u32) -> Option<&mut Known> {
+        self.providers.get_mut(usize::try_from(place).ok()?)?.as_mut()
     }
 
     /// What others are told of where this node is.
@@ -85,72 +180,141 @@ impl Records {
     /// Keeps what `record`'s provider told of itself, if there is room.
     pub(crate) fn admit(&mut self, now: Instant, record: ProviderRecord) -> Admission {
         let Some(key) = Key::from_multihash(record.key.as_ref()) else { return Admission::BadKey };
-        let Contact { peer, addresses } = Contact::new(record.provider, record.addresses);
+        let Contact { peer, mut addresses } = Contact::new(record.provider, record.addresses);
+        addresses.retain(|address| address.len() <= MAX_HELD_ADDRESS);
+        addresses.truncate(MAX_HELD_ADDRESSES);
+        addresses.shrink_to_fit();
         if addresses.is_empty() {
             return Admission::NoAddress;
         }
-        let expires = record.expires.unwrap_or(now + self.limits.validity);
-        if let Some(held) = self.keys.get_mut(&key)
-            && let Some(held) = held.iter_mut().find(|held| held.provider == peer)
+        let expires = self.tenths(record.expires.unwrap_or(now + self.limits.validity));
+        let place = self.places.get(&peer).copied();
+        if let Some(place) = place
+            && let Some(at_key) = self.keys.get_mut(&key)
+            && let Some(held) = at_key.all_mut().iter_mut().find(|held| held.provider == place)
         {
             held.expires = expires;
-            if let Some((known, _)) = self.providers.get_mut(&peer) {
-                *known = addresses;
+            if let Some(known) = self.known_of_mut(place) {
+                known.addresses = addresses;
             }
             return Admission::Kept;
         }
-        let count = self.providers.get(&peer).map_or(0, |(_, count)| *count);
+        let count = place.and_then(|place| self.known_of(place)).map_or(0, |known| known.count);
         if count >= self.limits.per_provider {
             return Admission::ProviderFull;
         }
-        let at_key = self.keys.get(&key).map_or(0, Vec::len);
-        let replaces = at_key >= self.limits.per_key;
-        if replaces {
-            let place = self.rng.random_range(0..at_key);
-            self.remove_at(&key, place);
-        } else if self.total >= self.limits.records {
+        if place.is_none() && self.places.len() >= MAX_PROVIDERS_HELD {
             return Admission::Full;
         }
-        self.keys.entry(key).or_default().push(Held { provider: peer, expires });
-        let known = self.providers.entry(peer).or_default();
-        *known = (addresses, known.1 + 1);
+        let replaces = self.make_room_at(now, &key);
+        if !replaces && self.total >= self.limits.records && !self.make_room(count) {
+            return Admission::Full;
+        }
+        let place = self.enter(peer, addresses);
+        let held = Held { provider: place, expires };
+        self.keys.entry(key).and_modify(|at_key| at_key.push(held)).or_insert(AtKey::One(held));
         self.total += 1;
         if replaces { Admission::Replaced } else { Admission::Kept }
     }
 
-    fn remove_at(&mut self, key: &Key, place: usize) {
-        let Some(held) = self.keys.get_mut(key).filter(|held| place < held.len()) else { return };
-        let gone = held.swap_remove(place);
-        if held.is_empty() {
-            self.keys.remove(key);
+    /// Takes one more record of `peer` into account.
+    fn enter(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) -> u32 {
+        if let Some(place) = self.places.get(&peer).copied()
+            && let Some(known) = self.known_of_mut(place)
+        {
+            known.addresses = addresses;
+            known.count += 1;
+            return place;
         }
-        self.forget_one(&gone.provider);
+        let known = Some(Known { peer, addresses, count: 1 });
+        let place = self.free.pop();
+        let slot = place.and_then(|place| self.providers.get_mut(usize::try_from(place).ok()?));
+        let place = match (place, slot) {
+            (Some(place), Some(slot)) => {
+                *slot = known;
+                place
+            }
+            _ => {
+                self.providers.push(known);
+                u32::try_from(self.providers.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        self.places.insert(peer, place);
+        place
     }
 
-    fn forget_one(&mut self, provider: &PeerId) {
+    /// Takes a record out of a key that is full, one that has expired if there is one; whether it was.
+    fn make_room_at(&mut self, now: Instant, key: &Key) -> bool {
+        let now = self.tenths(now);
+        let Some(at_key) = self.keys.get_mut(key) else { return false };
+        let all = at_key.all();
+        if all.len() < self.limits.per_key {
+            return false;
+        }
+        let expired = all.iter().find(|held| held.expires <= now);
+        let gone = expired.or_else(|| all.get(self.rng.random_range(0..all.len()))).copied();
+        let Some(gone) = gone else { return false };
+        if !at_key.retain(|held| held.provider != gone.provider) {
+            self.keys.remove(key);
+        }
+        self.forget_one(gone.provider);
+        true
+    }
+
+    /// Takes records from whoever has the most, if that is more than twice what the newcomer has: so a few cannot keep all others
+    /// out. Many at once, since each time all records are looked through.
+    fn make_room(&mut self, count: usize) -> bool {
+        let known = self.providers.iter().enumerate();
+        let counts = known.filter_map(|(place, known)| Some((known.as_ref()?.count, place)));
+        let Some((most, place)) = counts.max() else { return false };
+        let Ok(place) = u32::try_from(place) else { return false };
+        if most / 2 <= count {
+            return false;
+        }
+        let mut left = (most / 16).max(1);
+        let mut gone = 0;
+        self.keys.retain(|_, at_key| {
+            at_key.retain(|held| {
+                let goes = left > 0 && held.provider == place;
+                left -= usize::from(goes);
+                gone += usize::from(goes);
+                !goes
+            })
+        });
+        (0..gone).for_each(|_| self.forget_one(place));
+        true
+    }
+
+    fn forget_one(&mut self, place: u32) {
         self.total -= 1;
-        if let Some((_, count)) = self.providers.get_mut(provider) {
-            *count -= 1;
-            if *count == 0 {
-                self.providers.remove(provider);
-            }
+        let slot = usize::try_from(place).ok().and_then(|place| self.providers.get_mut(place));
+        let Some(slot) = slot else { return };
+        let Some(known) = slot.as_mut() else { return };
+        known.count -= 1;
+        if known.count == 0 {
+            self.places.remove(&known.peer);
+            *slot = None;
+            self.free.push(place);
         }
     }
 
     /// Forgets what expired.
     pub(crate) fn expire(&mut self, now: Instant) {
+        let tenths = self.tenths(now);
         let mut gone = Vec::new();
-        self.keys.retain(|_, held| {
-            held.retain(|held| {
-                let valid = now < held.expires;
+        self.keys.retain(|_, at_key| {
+            at_key.retain(|held| {
+                let valid = tenths < held.expires;
                 if !valid {
                     gone.push(held.provider);
                 }
                 valid
-            });
-            !held.is_empty()
+            })
         });
-        gone.iter().for_each(|provider| self.forget_one(provider));
+        gone.iter().for_each(|provider| self.forget_one(*provider));
+        if self.keys.len() < self.keys.capacity() / 4 {
+            self.keys.shrink_to(self.keys.len() * 2);
+        }
         let calm = self.total.saturating_mul(10) < self.limits.records.saturating_mul(7);
         self.alarmed &= !calm;
     }
@@ -170,7 +334,7 @@ impl Records {
 
     /// Nodes with at least one record.
     pub(crate) fn providers_held(&self) -> usize {
-        self.providers.len()
+        self.places.len()
     }
 
     fn known(&self, now: Instant, key: &RecordKey) -> Vec<ProviderRecord> {
@@ -182,15 +346,17 @@ impl Records {
             addresses: addresses.clone(),
         };
         let own = self.own.contains(&found).then(|| record(self.local, None, &self.own_addresses));
-        let held = self.keys.get(&found).map_or(&[][..], Vec::as_slice);
+        let held = self.keys.get(&found).map_or(&[][..], AtKey::all);
         // Answers have room for 20: each asker is told of others.
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let first = turn.checked_rem(held.len()).unwrap_or(0);
         let (last, first) = held.split_at(first);
-        let valid = first.iter().chain(last).filter(|held| now < held.expires);
+        let tenths = self.tenths(now);
+        let valid = first.iter().chain(last).filter(|held| tenths < held.expires);
         let others = valid.filter_map(|held| {
-            let (addresses, _) = self.providers.get(&held.provider)?;
-            Some(record(held.provider, Some(held.expires), addresses))
+            let known = self.known_of(held.provider)?;
+            let left = Duration::from_millis(u64::from(held.expires - tenths) * 100);
+            Some(record(known.peer, Some(now + left), &known.addresses))
         });
         own.into_iter().chain(others).collect()
     }
@@ -233,10 +399,15 @@ impl RecordStore for Records {
 
     fn remove_provider(&mut self, key: &RecordKey, provider: &PeerId) {
         let Some(key) = Key::from_multihash(key.as_ref()) else { return };
-        let held = self.keys.get(&key).map_or(&[][..], Vec::as_slice);
-        if let Some(place) = held.iter().position(|held| held.provider == *provider) {
-            self.remove_at(&key, place);
+        let Some(place) = self.places.get(provider).copied() else { return };
+        let Some(at_key) = self.keys.get_mut(&key) else { return };
+        if !at_key.all().iter().any(|held| held.provider == place) {
+            return;
         }
+        if !at_key.retain(|held| held.provider != place) {
+            self.keys.remove(&key);
+        }
+        self.forget_one(place);
     }
 }
 
@@ -285,7 +456,7 @@ mod tests {
         assert_eq!(ids(&records, end - Duration::from_millis(1), "a"), [peer]);
         assert_eq!(ids(&records, end, "a"), []);
         records.expire(end);
-        assert_eq!((records.len(), records.providers.len(), records.keys.len()), (0, 0, 0));
+        assert_eq!((records.len(), records.providers_held(), records.keys.len()), (0, 0, 0));
     }
 
     #[test]
@@ -314,12 +485,18 @@ mod tests {
             assert_eq!(records.admit(now, record(&n.to_string(), one, IP)), Admission::Kept);
         }
         assert_eq!(records.admit(now, record("6", one, IP)), Admission::ProviderFull);
-        assert_eq!(records.admit(now, record("6", PeerId::random(), IP)), Admission::Full);
+        let other = PeerId::random();
         assert_eq!(
-            records.admit(now, record("0", one, IP)),
+            records.admit(now, record("6", other, IP)),
             Admission::Kept,
-            "a renewal needs no room"
+            "has fewer than half"
         );
+        assert_eq!(records.len(), 10);
+        assert_eq!(records.admit(now, record("7", other, IP)), Admission::Kept);
+        assert_eq!(records.admit(now, record("8", other, IP)), Admission::Full, "4 and 2");
+        let renewed = (0..6)
+            .filter(|n| records.admit(now, record(&n.to_string(), one, IP)) == Admission::Kept);
+        assert_eq!(renewed.count(), 4, "a renewal needs no room");
         records.expire(now + LIMITS.validity);
         assert_eq!(records.admit(now, record("6", one, IP)), Admission::Kept);
     }
@@ -364,6 +541,48 @@ mod tests {
         assert_eq!(ids(&records, now, "a").len(), 3);
     }
 
+    #[test]
+    fn a_few_who_tell_of_everything_take_twenty_megabytes_and_keep_nobody_out() {
+        let limits = StoreLimits {
+            records: crate::MAX_PROVIDER_RECORDS,
+            per_provider: crate::MAX_RECORDS_PER_PROVIDER,
+            per_key: crate::MAX_PROVIDERS_PER_KEY,
+            validity: Duration::from_secs(60),
+        };
+        let (mut records, now) = (Records::new(PeerId::random(), limits, 1), Instant::now());
+        let liars: Vec<_> = (0..4).map(|_| PeerId::random()).collect();
+        for n in 0..limits.records {
+            let told = record(&n.to_string(), liars[n % 4], IP);
+            assert_eq!(records.admit(now, told), Admission::Kept);
+        }
+        // What the table of keys takes: an entry and a byte for each place, and an eighth of the places stays free.
+        let places = (records.keys.capacity() * 8 / 7).next_power_of_two();
+        let bytes = places * (size_of::<(Key, AtKey)>() + 1);
+        assert!(bytes < 20 << 20, "{bytes} bytes");
+        let honest = PeerId::random();
+        for n in 0..1000 {
+            let told = record(&format!("honest {n}"), honest, IP);
+            assert_eq!(records.admit(now, told), Admission::Kept);
+        }
+        assert!(records.len() <= limits.records);
+    }
+
+    #[test]
+    fn a_full_key_gives_the_place_of_one_that_expired() {
+        let (mut records, now) = store();
+        let peers: Vec<_> = (0..5).map(|_| PeerId::random()).collect();
+        records.admit(now, record("a", peers[0], IP));
+        let later = now + LIMITS.validity;
+        for peer in &peers[1..] {
+            records.admit(later, record("a", *peer, IP));
+        }
+        let mut known = ids(&records, later, "a");
+        known.sort();
+        let mut wanted = peers[1..].to_vec();
+        wanted.sort();
+        assert_eq!(known, wanted);
+    }
+
     proptest! {
         #[test]
         fn counts_stay_true(steps in prop::collection::vec((0_usize..5, 0_usize..8, 0_u64..100, any::<bool>()), 1..200)) {
@@ -375,12 +594,14 @@ mod tests {
                 if expire {
                     records.expire(now);
                 }
-                let held: usize = records.keys.values().map(Vec::len).sum();
-                let counted: usize = records.providers.values().map(|(_, count)| *count).sum();
+                let held: usize = records.keys.values().map(|at_key| at_key.all().len()).sum();
+                let counted: usize = records.providers.iter().flatten().map(|known| known.count).sum();
+                prop_assert_eq!(records.providers.iter().flatten().count(), records.places.len());
+                prop_assert_eq!(records.places.len() + records.free.len(), records.providers.len());
                 prop_assert_eq!((held, counted), (records.len(), records.len()));
                 prop_assert!(records.len() <= LIMITS.records);
-                prop_assert!(records.keys.values().all(|held| (1..=LIMITS.per_key).contains(&held.len())));
-                prop_assert!(records.providers.values().all(|(_, count)| *count <= LIMITS.per_provider));
+                prop_assert!(records.keys.values().all(|held| (1..=LIMITS.per_key).contains(&held.all().len())));
+                prop_assert!(records.providers.iter().flatten().all(|known| (1..=LIMITS.per_provider).contains(&known.count)));
             }
         }
     }
