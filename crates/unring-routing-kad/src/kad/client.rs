@@ -10,7 +10,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::kad::config::MAX_ANSWERS_HELD;
+use crate::kad::config::MAX_ANSWER_BYTES_HELD;
 use crate::kad::framing::{self, Budget, ReadError};
 use crate::kad::streams::OpenError;
 use crate::kad::wire::{self, Answer, Contact};
@@ -61,7 +61,7 @@ impl Client {
         timeout: Duration,
         max_answer: usize,
     ) -> Self {
-        Self { commands, timeout, max_answer, budget: Budget::new(MAX_ANSWERS_HELD) }
+        Self { commands, timeout, max_answer, budget: Budget::new(MAX_ANSWER_BYTES_HELD) }
     }
 
     /// What this node itself would answer: the closest peers of its routing table, and who provides `key`.

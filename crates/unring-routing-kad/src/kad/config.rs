@@ -78,7 +78,7 @@ pub const INBOUND_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a stream may wait for a further request: as in go-libp2p, which keeps its streams.
 pub const INBOUND_IDLE: Duration = Duration::from_secs(60);
 /// Bytes of long answers that all requests on their way hold together; short ones are not counted.
-pub const MAX_ANSWERS_HELD: usize = 16 * 1024 * 1024;
+pub const MAX_ANSWER_BYTES_HELD: usize = 16 * 1024 * 1024;
 /// Dials at once by look-ups and walks; further ones wait. Half of [`crate::MAX_PENDING_OUTGOING`], so that those to wanted peers
 /// and those that somebody asked for always find room.
 pub const MAX_KAD_DIALS: usize = 16;

@@ -15,6 +15,12 @@ const MAX_CONTACTS: usize = 256;
 /// Peers that a walk asks; then it ends with what it has. Liars can always tell of somebody closer still.
 const MAX_ASKED: usize = 96;
 
+/// Peers believed of one answer: as many as an honest one holds.
+const MAX_TOLD_BY_ONE: usize = 20;
+/// Of these, such as do not answer; then the others that only the same peer has told of are not asked any more. Half: after a part
+/// of the network is gone honest peers tell of many dead ones too, but of the same.
+const MAX_FAILED_OF_ONE: usize = 10;
+
 /// How a walk is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WalkConfig {
@@ -32,6 +38,17 @@ enum State {
     Asked(Instant),
     Answered,
     Failed,
+    /// Not asked, because too many others that the same peer has told of do not answer.
+    Passed,
+}
+
+/// A peer of a walk.
+#[derive(Debug)]
+struct Met {
+    state: State,
+    contact: Contact,
+    /// Whose answer told of it first; 0 is this node's own table.
+    source: usize,
 }
 
 /// A walk.
@@ -41,7 +58,9 @@ pub(crate) struct Walk {
     target: Position,
     config: WalkConfig,
     /// By their distance to the target, which tells them apart; at most [`MAX_CONTACTS`].
-    contacts: BTreeMap<Distance, (State, Contact)>,
+    contacts: BTreeMap<Distance, Met>,
+    /// How many of each source do not answer; the first is this node itself.
+    failures: Vec<usize>,
     asked: usize,
 }
 
@@ -52,8 +71,9 @@ impl Walk {
         config: WalkConfig,
         seeds: impl IntoIterator<Item = Contact>,
     ) -> Self {
-        let mut walk = Self { local, target, config, contacts: BTreeMap::new(), asked: 0 };
-        walk.add(seeds);
+        let (contacts, failures) = (BTreeMap::new(), vec![0]);
+        let mut walk = Self { local, target, config, contacts, failures, asked: 0 };
+        walk.add(0, seeds);
         walk
     }
 
@@ -61,47 +81,64 @@ impl Walk {
         self.target.distance(&Position::of_peer(peer))
     }
 
-    fn add(&mut self, contacts: impl IntoIterator<Item = Contact>) {
+    fn add(&mut self, source: usize, contacts: impl IntoIterator<Item = Contact>) {
         for contact in contacts {
             if contact.peer == self.local {
                 continue;
             }
             let distance = self.distance(&contact.peer);
             match self.contacts.get_mut(&distance) {
-                Some((_, known)) => merge(&mut known.addresses, contact.addresses),
-                None => drop(self.contacts.insert(distance, (State::Known, contact))),
+                Some(met) => {
+                    merge(&mut met.contact.addresses, contact.addresses);
+                    if met.state == State::Passed {
+                        (met.state, met.source) = (State::Known, source);
+                    }
+                }
+                None => {
+                    let state = State::Known;
+                    self.contacts.insert(distance, Met { state, contact, source });
+                }
             }
         }
         while self.contacts.len() > MAX_CONTACTS {
-            self.contacts.pop_last();
+            // Neither what others tell nor how much of it can push out whom this node knows itself or has heard of.
+            let spare = |met: &Met| {
+                met.source != 0 && !matches!(met.state, State::Asked(_) | State::Answered)
+            };
+            let furthest = self.contacts.iter().rev().find(|(_, met)| spare(met));
+            let Some(furthest) = furthest.map(|(distance, _)| *distance) else { return };
+            self.contacts.remove(&furthest);
         }
     }
 
     /// Those that the walk ends with if they answer: the closest that did not fail.
-    fn goal(&self) -> impl Iterator<Item = &(State, Contact)> {
-        let sound = self.contacts.values().filter(|(state, _)| *state != State::Failed);
-        sound.take(self.config.closest)
+    fn goal(&self) -> impl Iterator<Item = (State, &Contact)> {
+        let sound = self
+            .contacts
+            .values()
+            .filter(|met| !matches!(met.state, State::Failed | State::Passed));
+        sound.map(|met| (met.state, &met.contact)).take(self.config.closest)
     }
 
     /// The next one to ask now, if any.
     pub(crate) fn next(&mut self, now: Instant) -> Option<Contact> {
         let stalled_after = self.config.stalled_after;
         let moving = |state: &State| matches!(state, State::Asked(since) if now.saturating_duration_since(*since) < stalled_after);
-        let in_flight = self.contacts.values().filter(|(state, _)| moving(state)).count();
+        let in_flight = self.contacts.values().filter(|met| moving(&met.state)).count();
         if in_flight >= self.config.parallel || self.asked >= MAX_ASKED {
             return None;
         }
         let next = self.goal().find(|(state, _)| *state == State::Known)?.1.clone();
         let distance = self.distance(&next.peer);
-        self.contacts.get_mut(&distance)?.0 = State::Asked(now);
+        self.contacts.get_mut(&distance)?.state = State::Asked(now);
         self.asked += 1;
         Some(next)
     }
 
     /// When a request on its way becomes a stalled one, so that [`next`](Self::next) may have another.
     pub(crate) fn next_due(&self, now: Instant) -> Option<Instant> {
-        let asked = self.contacts.values().filter_map(|(state, _)| match state {
-            State::Asked(since) => Some(*since + self.config.stalled_after),
+        let asked = self.contacts.values().filter_map(|met| match met.state {
+            State::Asked(since) => Some(since + self.config.stalled_after),
             _ => None,
         });
         asked.filter(|due| *due > now).min()
@@ -109,25 +146,37 @@ impl Walk {
 
     pub(crate) fn on_answer(&mut self, peer: &PeerId, closer: Vec<Contact>) {
         self.set(peer, State::Answered);
-        self.add(closer);
+        self.failures.push(0);
+        self.add(self.failures.len() - 1, closer.into_iter().take(MAX_TOLD_BY_ONE));
     }
 
     pub(crate) fn on_failure(&mut self, peer: &PeerId) {
-        self.set(peer, State::Failed);
+        let Some(source) = self.set(peer, State::Failed) else { return };
+        let Some(failures) = self.failures.get_mut(source) else { return };
+        *failures += 1;
+        if source == 0 || *failures < MAX_FAILED_OF_ONE {
+            return;
+        }
+        for met in self.contacts.values_mut().filter(|met| met.source == source) {
+            if met.state == State::Known {
+                met.state = State::Passed;
+            }
+        }
     }
 
-    fn set(&mut self, peer: &PeerId, state: State) {
+    /// Returns the peer's source, if it is still known.
+    fn set(&mut self, peer: &PeerId, state: State) -> Option<usize> {
         let distance = self.distance(peer);
-        if let Some((old, _)) = self.contacts.get_mut(&distance) {
-            *old = state;
-        }
+        let met = self.contacts.get_mut(&distance)?;
+        met.state = state;
+        Some(met.source)
     }
 
     /// Whether the closest have answered, or nobody is left to ask or to wait for.
     pub(crate) fn is_done(&self) -> bool {
         let waits = |state: &State| matches!(state, State::Asked(_));
         let left = |state: &State| *state == State::Known && self.asked < MAX_ASKED;
-        !self.goal().any(|(state, _)| waits(state) || left(state))
+        !self.goal().any(|(state, _)| waits(&state) || left(&state))
     }
 
     /// Whether all that are waited for are slow to answer, and nobody is left to ask.
@@ -135,15 +184,15 @@ impl Walk {
         let slow =
             |since: Instant| now.saturating_duration_since(since) >= self.config.stalled_after;
         self.goal().all(|(state, _)| match state {
-            State::Asked(since) => slow(*since),
+            State::Asked(since) => slow(since),
             State::Known => self.asked >= MAX_ASKED,
-            State::Answered | State::Failed => true,
+            State::Answered | State::Failed | State::Passed => true,
         })
     }
 
     /// Whether everybody whom it met was asked and has answered or failed: nobody else can be found.
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.contacts.values().all(|(state, _)| matches!(state, State::Answered | State::Failed))
+        self.contacts.values().all(|met| matches!(met.state, State::Answered | State::Failed))
     }
 
     /// How many were asked.
@@ -155,13 +204,13 @@ impl Walk {
     /// How many answered.
     #[cfg(test)]
     pub(crate) fn answered(&self) -> usize {
-        self.contacts.values().filter(|(state, _)| *state == State::Answered).count()
+        self.contacts.values().filter(|met| met.state == State::Answered).count()
     }
 
     /// Those that answered, closest first.
     pub(crate) fn into_answered(self) -> Vec<Contact> {
-        let answered = self.contacts.into_values().filter(|(state, _)| *state == State::Answered);
-        answered.map(|(_, contact)| contact).collect()
+        let answered = self.contacts.into_values().filter(|met| met.state == State::Answered);
+        answered.map(|met| met.contact).collect()
     }
 }
 
@@ -278,6 +327,49 @@ mod tests {
         }
         assert!(asked <= MAX_ASKED);
         assert!(walk.into_answered().iter().all(|contact| contact.peer != local));
+    }
+
+    #[test]
+    fn one_liar_does_not_end_a_walk() {
+        let now = Instant::now();
+        let target = Position::of_key(b"x");
+        let config = WalkConfig { closest: 20, parallel: 3, ..CONFIG };
+        // Ground ids: all that are invented lie nearer than all that exist.
+        let many = sorted(target, (0..400).map(|_| contact()).collect());
+        let (invented, honest) = many.split_at(300);
+        let seeds = &honest[80..];
+        let mut walk = Walk::new(PeerId::random(), target, config, seeds.to_vec());
+        let liar = walk.next(now).unwrap();
+        walk.on_answer(&liar.peer, invented.to_vec());
+        let mut wasted = 0;
+        while let Some(next) = walk.next(now) {
+            if honest.contains(&next) {
+                walk.on_answer(&next.peer, honest[..20].to_vec());
+            } else {
+                wasted += 1;
+                walk.on_failure(&next.peer);
+            }
+        }
+        assert!(walk.is_done() && !walk.is_exhausted());
+        assert_eq!(wasted, MAX_FAILED_OF_ONE);
+        assert_eq!(walk.into_answered()[..20], honest[..20]);
+    }
+
+    #[test]
+    fn whom_one_liar_named_is_asked_when_somebody_else_names_it() {
+        let now = Instant::now();
+        let target = Position::of_key(b"x");
+        let many = sorted(target, (0..20).map(|_| contact()).collect());
+        let mut walk = Walk::new(PeerId::random(), target, CONFIG, many[18..].to_vec());
+        let liar = walk.next(now).unwrap();
+        walk.on_answer(&liar.peer, many[..18].to_vec());
+        for _ in 0..MAX_FAILED_OF_ONE {
+            let next = walk.next(now).unwrap();
+            walk.on_failure(&next.peer);
+        }
+        assert_eq!(walk.next(now), Some(many[19].clone()), "the other seed");
+        walk.on_answer(&many[19].peer, vec![many[15].clone()]);
+        assert_eq!(walk.next(now), Some(many[15].clone()));
     }
 
     proptest! {
