@@ -102,6 +102,10 @@ pub const RING_BACKOFF_MIN: Duration = Duration::from_secs(30);
 /// The longest such pause (RFC 9520 section 3.2 allows no longer one for a cached failure).
 pub const RING_BACKOFF_MAX: Duration = Duration::from_secs(5 * 60);
 
+/// Within which time streams to upstreams are opened anew when it changes who belongs to the cluster: a token is often
+/// changed on all nodes at once.
+pub const MEMBERS_SPREAD: Duration = Duration::from_secs(2);
+
 /// The least time worth giving an upstream.
 pub const MIN_CALL_TIMEOUT: Duration = Duration::from_millis(50);
 

@@ -194,6 +194,23 @@ impl Upstream {
         self.open_since = Some(now);
     }
 
+    /// Who belongs to the cluster has changed: what it refused and what was refused of it may be welcome now. It is asked
+    /// anew for all that it has, and no failure counts. Its stream, if there is one, is not open any more.
+    pub(crate) fn begin_anew(&mut self, until: Duration) {
+        self.resume = None;
+        self.open_since = None;
+        self.short_streams = 0;
+        self.failed_until = None;
+        self.backoff.succeed();
+        self.link_backoff.succeed();
+        self.stream_backoff.succeed();
+        let planned = match self.link {
+            Link::Waiting { until: planned } => planned.min(until),
+            _ => until,
+        };
+        self.link = Link::Waiting { until: planned };
+    }
+
     /// Its stream ended, or could not be opened. One that cannot be reached is not asked either.
     pub(crate) fn stream_lost(
         &mut self,

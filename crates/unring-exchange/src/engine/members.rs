@@ -3,14 +3,20 @@
 use unring_peer::{Membership, NotAMember};
 
 use crate::action::StreamEnd;
+use crate::backoff::out_of_step;
+use crate::config::MEMBERS_SPREAD;
 use crate::engine::Engine;
 use crate::now::Now;
 use crate::stream::{Side, Stream};
+use crate::upstream::Link;
 use crate::verifier::Verifier;
 
 impl<V: Verifier> Engine<V> {
     /// Who belongs to the cluster from now on. Records and streams of those who do not any more go; our own record is
     /// signed anew, so that it has the tags of the tokens in use.
+    ///
+    /// Streams to upstreams are opened anew, within [`MEMBERS_SPREAD`] and without resuming: only then is it checked
+    /// again who is there, and are records told again that had been refused, here or there.
     pub fn set_membership(&mut self, now: Now, membership: Membership) {
         self.membership = membership;
         let checked = |record: &_| self.membership.check_record(record).err();
@@ -29,7 +35,25 @@ impl<V: Verifier> Engine<V> {
         for stream in streams.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.end_stream(now, stream, StreamEnd::NotAMember);
         }
+        self.ask_upstreams_anew(now);
         self.sign_own(now);
+    }
+
+    fn ask_upstreams_anew(&mut self, now: Now) {
+        let ids: Vec<_> = self.upstreams.keys().copied().collect();
+        for id in ids {
+            let to_it = |stream: &Stream| stream.side == Side::Watching(id);
+            let open = self.streams.iter().find(|(_, stream)| to_it(stream)).map(|(id, _)| *id);
+            if let Some(open) = open {
+                self.end_stream(now, open, StreamEnd::Unwanted);
+            }
+            let until = now.mono + out_of_step(MEMBERS_SPREAD, &mut self.rng);
+            let Some(upstream) = self.upstreams.get_mut(&id) else { continue };
+            // A stream that is being opened has its handshake before it, or has shown what counts now.
+            if !matches!(upstream.link, Link::Opening(_)) {
+                upstream.begin_anew(until);
+            }
+        }
     }
 
     /// Whether the other end of a stream does not belong to the cluster any more. What it showed when it called is not

@@ -3,6 +3,7 @@
 use unring_peer::{Identity, JoinToken, Keyring, Membership, PeerId, PeerLists, SignedRecord};
 
 use super::support::*;
+use crate::config::MEMBERS_SPREAD;
 use crate::{Action, StreamEnd};
 
 const TOKEN: &str = "the-token-of-this-cluster";
@@ -88,4 +89,31 @@ fn a_token_that_is_set_leaves_nothing_untagged_in_the_book_nor_on_disk() {
     let again = [unverified(&record(&stranger, 2)), unverified(&tagged(&member, 2, &[TOKEN]))];
     let restored = node.engine.restore_book(node.now, again.into());
     assert_eq!((restored.kept, restored.not_members, restored.skipped()), (1, 1, 1));
+}
+
+#[test]
+fn upstreams_are_asked_anew_when_it_changes_who_belongs() {
+    let [upstream, other] = [(); 2].map(|()| Identity::generate());
+    let mut node = Harness::with(&["a"], |_| {});
+    node.engine.set_membership(node.now, by(&[TOKEN]));
+    let stream = node.open_stream(&upstream);
+    let both = [NEXT, TOKEN];
+    let records = [tagged(&upstream, 1, &both), tagged(&other, 1, &[NEXT])];
+    node.stream_records(stream, &records, true);
+    assert_eq!(node.known(), [(upstream.peer_id(), 1)].into());
+    // It has to show again that it belongs, and tells again what was refused.
+    node.engine.set_membership(node.now, by(&[NEXT]));
+    let closed =
+        |action: &Action| matches!(action, Action::CloseStream { stream: on, .. } if *on == stream);
+    assert!(node.actions().iter().any(closed));
+    assert!(pushed(&node.run(millis(1)), stream).is_empty());
+    let actions = node.run(MEMBERS_SPREAD);
+    let resumes: Vec<_> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::OpenStream { resume, .. } => Some(resume.is_some()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(resumes, [false]);
 }
