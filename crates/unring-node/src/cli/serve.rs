@@ -1,11 +1,14 @@
 //! `unring serve`: configuration before ports, ports before work, and a drain at the end.
 
+use std::env::VarError;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::ArgMatches;
 use tokio::signal::unix::{SignalKind, signal};
+use unring_peer::InvalidToken;
 use zeroize::Zeroizing;
 
 use super::{EXIT_FAILURE, EXIT_USAGE, print_error};
@@ -98,14 +101,18 @@ impl Sources {
         if let Some(file) = &self.file {
             settings.add_file(file)?;
         }
-        settings.add_variables(|name| std::env::var(name).ok());
+        // One that is no text is a bad value, which is told; it is not as if it were not there.
+        let lossy = |value: OsString| value.to_string_lossy().into_owned();
+        settings.add_variables(|name| std::env::var_os(name).map(lossy));
         for (key, values) in &self.flags {
             settings.add_flag(key, values.clone());
         }
         let config = Config::read(&settings, hostname())?;
         match std::env::var(TOKEN_VARIABLE) {
             Ok(token) => config.with_token(&Zeroizing::new(token)),
-            Err(_) => Ok(config),
+            Err(VarError::NotPresent) => Ok(config),
+            // Without its token the node would let everybody in.
+            Err(VarError::NotUnicode(_)) => Err(ConfigError::Token(InvalidToken::Character)),
         }
     }
 }

@@ -77,6 +77,8 @@ pub(super) struct Stamp {
     inode: u64,
     size: u64,
     modified: (i64, i64),
+    /// Who may read it is told by this alone.
+    changed: (i64, i64),
 }
 
 impl Stamp {
@@ -84,7 +86,8 @@ impl Stamp {
     pub(super) fn of(path: &Path) -> Option<Self> {
         let data = fs::metadata(path).ok()?;
         let modified = (data.mtime(), data.mtime_nsec());
-        Some(Self { inode: data.ino(), size: data.len(), modified })
+        let changed = (data.ctime(), data.ctime_nsec());
+        Some(Self { inode: data.ino(), size: data.len(), modified, changed })
     }
 }
 

@@ -20,7 +20,6 @@ use self::files::Stamp;
 use self::tokens::Tokens;
 use crate::config::Security;
 use crate::errors::chain;
-use crate::exchange::Exchange;
 use crate::log::NODE;
 use crate::node::Parts;
 
@@ -113,15 +112,17 @@ impl Admittance {
         }
     }
 
-    /// Takes over `config`, or what the files say now, or that the time of an old token is over. It reads files.
-    fn renew(&self, now: Duration, config: Option<Security>) -> Option<Membership> {
+    /// Takes over `config`, or what the files say now, or that the time of an old token is over: whether who belongs to
+    /// the cluster may be another question now. It reads files; with `config` also those that it could not read before.
+    fn renew(&self, now: Duration, config: Option<Security>) -> bool {
         let mut state = self.state.lock();
         let retired = state.tokens.expire(now);
+        let asked = config.is_some();
         let config = config.unwrap_or_else(|| state.config.clone());
         let other_keys = config != state.config;
         let other_files = state.seen.iter().any(|(file, stamp)| Stamp::of(file) != *stamp);
         let mut taken_over = Ok(Taken::default());
-        if other_keys || other_files {
+        if other_keys || other_files || asked && state.last_error.is_some() {
             let (seen, read) = read(&config);
             state.seen = seen;
             taken_over = read.and_then(|Secrets { tokens, cluster }| {
@@ -137,10 +138,9 @@ impl Admittance {
         }
         let other_token = taken_over.as_ref().is_ok_and(|taken| taken.other_token);
         let changed = retired || taken_over.as_ref().is_ok_and(|taken| taken.anything);
-        let membership = changed.then(|| state.membership());
-        if let Some(membership) = &membership {
+        if changed {
             // Before it is said.
-            self.guard.set(membership.clone());
+            self.guard.set(state.membership());
         }
         if retired {
             tracing::info!(target: NODE, event = "token_retired", "the join token from before the last change is not accepted any more");
@@ -154,7 +154,7 @@ impl Admittance {
         if let Err(error) = taken_over {
             state.keep(&error);
         }
-        membership
+        changed
     }
 }
 
@@ -252,8 +252,8 @@ fn warn_of_exposed(config: &Security) {
 /// Takes over another configuration. It reads files, so it is not for the P2P runtime.
 pub(crate) fn take_over(parts: &Arc<Parts>, config: Security) {
     let now = parts.exchange.now().mono;
-    let membership = parts.security.renew(now, Some(config));
-    tell(parts, membership);
+    let changed = parts.security.renew(now, Some(config));
+    tell(parts, changed);
 }
 
 /// Looks at the files, and at the time, until the node stops.
@@ -268,18 +268,21 @@ pub(crate) async fn watch(parts: Arc<Parts>, stopping: CancellationToken) {
         let looked = Arc::clone(&parts);
         let look = move || looked.security.renew(looked.exchange.now().mono, None);
         // It fails only where the runtime is going away.
-        let Ok(membership) = tokio::task::spawn_blocking(look).await else { return };
-        tell(&parts, membership);
+        let Ok(changed) = tokio::task::spawn_blocking(look).await else { return };
+        tell(&parts, changed);
     }
 }
 
 /// Tells the engine. It signs and looks at its whole book, which is P2P work.
-fn tell(parts: &Parts, membership: Option<Membership>) {
-    let Some(membership) = membership else { return };
-    let exchange = parts.exchange.clone();
-    drop(parts.p2p.spawn(async move { set(&exchange, membership) }));
+fn tell(parts: &Arc<Parts>, changed: bool) {
+    if changed {
+        let told = Arc::clone(parts);
+        drop(parts.p2p.spawn(async move { set(&told) }));
+    }
 }
 
-fn set(exchange: &Exchange, membership: Membership) {
-    exchange.event(|state, now| state.engine.set_membership(now, membership));
+/// What is told is read with the engine in hand: of two changes that are told at once the newer one stays.
+fn set(parts: &Parts) {
+    let guard = parts.security.guard();
+    parts.exchange.event(|state, now| state.engine.set_membership(now, guard.membership()));
 }
