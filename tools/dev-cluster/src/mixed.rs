@@ -15,7 +15,7 @@ use unring_peer::Identity;
 pub use self::judge::LegacyReport;
 pub use self::split::{Split, SplitError, split};
 
-pub(crate) use self::judge::{Seen, judge};
+pub(crate) use self::judge::{SUSPECTED_WITHIN, Seen, is_pending, judge};
 
 use crate::baseline::process::NaiveProcess;
 use crate::child::Exit;

@@ -140,6 +140,9 @@ impl Run<'_> {
         self.watch_until(&mut watch, end.map(last_triggers));
         self.trigger(&mut watch, trigger, self.plan.triggers);
         self.watch_until(&mut watch, end);
+        if end.is_some() {
+            self.wait_for_suspicions(&mut watch);
+        }
         // Before the nodes: what they asked meanwhile is allowed, and not counted.
         let sent = self.legacy.as_mut().map(Legacy::look).unwrap_or_default();
         for _ in 0..LAST_LOOKS {
@@ -199,6 +202,23 @@ impl Run<'_> {
             noticed,
             found_again_s: missing.is_empty().then(|| rounded(found_again.as_secs_f64(), 1)),
         });
+    }
+
+    /// Goes on while a ring through servers of K3s is not suspected that must be: how long that takes depends on how busy
+    /// the machine is.
+    fn wait_for_suspicions(&mut self, watch: &mut Watch) {
+        let Some(mixed) = self.mixed else { return };
+        let (split, places) = (&mixed.setup.split, &mixed.places);
+        let pending = |watch: &Watch| {
+            mixed::is_pending(split, places, watch.nodes().iter().map(NodeWatch::status))
+        };
+        while pending(watch) && self.began.elapsed() < mixed::SUSPECTED_WITHIN {
+            let next = self.began.elapsed() + LOOK_EVERY;
+            self.watch_until(watch, Some(next));
+            if self.stop.is_wanted() || watch.all_ended() {
+                return;
+            }
+        }
     }
 
     fn look(&mut self, watch: &mut Watch) {

@@ -67,7 +67,7 @@ const COMMANDS: &[(&str, Runs)] = &[
         Test("both_are_told_side_by_side_with_their_ratios"),
     ),
     (
-        "cargo xtask dev-cluster --mixed legacy=2 --for 32s",
+        "cargo xtask dev-cluster --mixed legacy=2 --for 15s",
         Test("a_ring_that_is_there_is_suspected_and_said_once_in_time"),
     ),
     ("cargo xtask dev-cluster --help", Test("a_wrong_argument_exits_64_and_touches_nothing")),
