@@ -155,7 +155,7 @@ fn clusters() -> Result<()> {
     run(&["--baseline", "naive", "--for", SHORT])?;
     thread::scope(|scope| {
         let partition = scope.spawn(partition);
-        // Rings through servers of K3s: one that is suspected within half a minute, and one that cannot be seen.
+        // Rings through servers of K3s: one that is suspected, for which the run waits, and one that cannot be seen.
         let mixed = run(&["--mixed", "legacy=2", "--for", SHORT])
             .and_then(|()| run(&["--mixed", "legacy=2", "--nodes", "4", "--for", SHORT]));
         partition.join().map_err(|_| anyhow!("the run with a partition panicked"))?.and(mixed)
