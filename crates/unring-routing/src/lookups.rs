@@ -65,33 +65,33 @@ impl Lookups {
         }
     }
 
-    /// The result for `key`: a kept one, or that of a fetch that is on its way, or that of `fetch`. The local peer is taken
+    /// The result for `key`, with `now` as the clock: a kept one, or that of a fetch that is on its way, or that of `fetch`. The local peer is taken
     /// out of it, a peer that is in it twice is in it once with its first addresses, and of many a sample is left.
     ///
     /// # Errors
     /// At a bound, or what `fetch` says. Errors are not kept.
-    pub async fn get<F, Fut>(
+    pub async fn get<C, F, Fut>(
         &self,
-        now: Instant,
+        now: C,
         key: Key,
         fetch: F,
     ) -> Result<Arc<Providers>, LookupError>
     where
+        C: Fn() -> Instant,
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Vec<Provider>, LookupError>>,
     {
-        if let Some(kept) = self.kept(now, &key) {
+        if let Some(kept) = self.kept(now(), &key) {
             return Ok(kept);
         }
         let work = async || {
             // A flight may have landed since the look above.
-            if let Some(kept) = self.kept(now, &key) {
+            if let Some(kept) = self.kept(now(), &key) {
                 return Ok(kept);
             }
-            let began = Instant::now();
             let found = self.chosen(fetch().await?);
             // It serves from when it has come: one that took long is as new as any.
-            self.keep(now + began.elapsed(), key, Arc::clone(&found));
+            self.keep(now(), key, Arc::clone(&found));
             Ok(found)
         };
         match self.flights.run(key, work).await {
@@ -170,7 +170,7 @@ mod tests {
         let now = Instant::now();
         for n in 0..10 {
             let key = Key::new(&n.to_string());
-            block_on(lookups.get(now, key, async || Ok(vec![provider()]))).unwrap();
+            block_on(lookups.get(|| now, key, async || Ok(vec![provider()]))).unwrap();
             assert!(lookups.cached() <= 3);
         }
         assert_eq!(lookups.cached(), 3);
@@ -179,7 +179,7 @@ mod tests {
         let never = || std::future::pending::<Result<Vec<Provider>, LookupError>>();
         let mut waiting = Vec::new();
         let mut begin = |key: &str| {
-            let mut lookup = Box::pin(lookups.get(now, Key::new(key), never));
+            let mut lookup = Box::pin(lookups.get(|| now, Key::new(key), never));
             let result = futures::FutureExt::now_or_never(&mut lookup);
             waiting.push(lookup);
             result.map(|result| result.unwrap_err())
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(begin("c"), Some(LookupError::TooManyKeys { limit: 2 }));
         assert_eq!(begin("a"), Some(LookupError::TooManyCallers { limit: 8 }));
         drop(waiting);
-        assert!(block_on(lookups.get(now, Key::new("c"), async || Ok(vec![]))).is_ok());
+        assert!(block_on(lookups.get(|| now, Key::new("c"), async || Ok(vec![]))).is_ok());
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
                 fetches.fetch_add(1, Ordering::Relaxed);
                 result
             };
-            let found = block_on(lookups.get(start + Duration::from_millis(after), key, fetch));
+            let found = block_on(lookups.get(|| start + Duration::from_millis(after), key, fetch));
             (found.map(|found| found.len()), fetches.swap(0, Ordering::Relaxed))
         };
         let failed = Err(LookupError::Unreachable { asked: 3 });
@@ -220,15 +220,18 @@ mod tests {
     fn a_slow_result_serves_for_its_time_from_when_it_came() {
         let lookups = Lookups::new(PeerId::random(), CONFIG, 1);
         let (start, key) = (Instant::now(), Key::new("x"));
-        let took = Duration::from_millis(30);
+        let took = CONFIG.found_for * 2;
+        let now = std::cell::Cell::new(start);
         let slow = async || {
-            std::thread::sleep(took);
+            now.set(start + took);
             Ok(vec![provider()])
         };
-        block_on(lookups.get(start, key, slow)).unwrap();
+        block_on(lookups.get(|| now.get(), key, slow)).unwrap();
         let again = async || Err(LookupError::Unreachable { asked: 1 });
-        let later = start + CONFIG.found_for + took / 2;
-        assert_eq!(block_on(lookups.get(later, key, again)).unwrap().len(), 1);
+        let last = start + took + CONFIG.found_for - Duration::from_millis(1);
+        assert_eq!(block_on(lookups.get(|| last, key, again)).unwrap().len(), 1);
+        let over = start + took + CONFIG.found_for;
+        assert!(block_on(lookups.get(|| over, key, again)).is_err());
     }
 
     #[test]
@@ -241,9 +244,9 @@ mod tests {
         let elsewhere = Provider { addresses: vec![[10, 9, 9, 9].into()], ..busy.clone() };
         let both = vec![busy.clone(), free.clone(), own, elsewhere.clone(), elsewhere];
         let first =
-            block_on(lookups.get(now, Key::new("a"), async || Ok(vec![busy.clone()]))).unwrap();
+            block_on(lookups.get(|| now, Key::new("a"), async || Ok(vec![busy.clone()]))).unwrap();
         let lease = first.pick().unwrap();
-        let second = block_on(lookups.get(now, Key::new("b"), async || Ok(both))).unwrap();
+        let second = block_on(lookups.get(|| now, Key::new("b"), async || Ok(both))).unwrap();
         assert_eq!(second.len(), 2, "self is left out, and who is named twice is there once");
         // Used more often for this key, and yet the one with less to do.
         for _ in 0..3 {

@@ -155,7 +155,7 @@ impl Router for MemoryRouter {
     }
 
     async fn lookup(&self, key: Key) -> Result<Arc<Providers>, LookupError> {
-        let now = self.network.world().now;
+        let now = || self.network.world().now;
         self.lookups.get(now, key, async || Ok(self.fetch(&key).await)).await
     }
 

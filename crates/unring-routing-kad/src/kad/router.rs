@@ -204,7 +204,7 @@ impl Router for KadRouter {
     }
 
     async fn lookup(&self, key: Key) -> Result<Arc<Providers>, LookupError> {
-        self.lookups.get(Instant::now(), key, || self.find(key)).await
+        self.lookups.get(Instant::now, key, || self.find(key)).await
     }
 
     fn advertise(&self, keys: &[Key]) -> Result<(), AdvertiseError> {
