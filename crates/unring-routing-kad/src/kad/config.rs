@@ -49,9 +49,18 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 pub const STALLED_AFTER: Duration = Duration::from_millis(250);
 /// The same in a look-up, for which somebody waits. All 20 silent are passed over in 0.7 s.
 pub const LOOKUP_STALLED_AFTER: Duration = Duration::from_millis(100);
-/// When all but silent peers have answered that nobody provides a key, they get so long before that is the result. Somebody who is
-/// not connected yet needs five round trips and two handshakes' cryptography to answer, and may be the only one who knows.
-pub const PATIENCE: Duration = Duration::from_secs(1);
+/// When all others have answered that nobody provides a key, one who is not connected is waited for until so long after it was asked:
+/// five round trips and two handshakes' cryptography; it may be the only one who knows. Below a second with what comes before it.
+pub const PATIENCE: Duration = Duration::from_millis(800);
+/// The same for one who is connected: two round trips of a quarter of a second.
+pub const PATIENCE_CONNECTED: Duration = Duration::from_millis(600);
+/// Who was waited for in vain is waited for no longer than [`LOOKUP_STALLED_AFTER`] for this time, or until it answers or connects:
+/// then a node that hangs costs an asker one slow look-up in it.
+pub const STALLED_FOR: Duration = Duration::from_secs(15);
+/// Each further time is twice as long, up to this: so soon a peer is waited for again that has become slow instead of dead.
+pub const STALLED_FOR_MOST: Duration = Duration::from_secs(120);
+/// Peers remembered that were waited for in vain; then the first of them is forgotten. Ten walks' worth.
+pub const MAX_STALLED: usize = 1024;
 /// Telling one newcomer of all keys that are near it; of what is left then it hears when the sweep comes by.
 pub const NEWCOMER_TIMEOUT: Duration = Duration::from_secs(6);
 /// Telling one batch of keys; those that were not come to their turn are taken up again after the ones that are due by then.

@@ -3,6 +3,7 @@
 //! libp2p's own queries give providers without their addresses, and walk through the network anew for every key that is told
 //! again.
 
+mod asking;
 mod client;
 mod config;
 mod dials;
@@ -10,6 +11,7 @@ mod driver;
 mod framing;
 mod inbound;
 mod newcomers;
+mod patience;
 mod position;
 mod router;
 mod server;

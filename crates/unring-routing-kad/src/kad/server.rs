@@ -24,6 +24,7 @@ use crate::kad::client::{Client, Command};
 use crate::kad::config::{KadConfig, MAX_ANSWER_BYTES, REPLICATION};
 use crate::kad::driver::{Driver, Heard};
 use crate::kad::inbound::Asked;
+use crate::kad::patience::Patience;
 use crate::kad::router::{KadGauges, KadRouter};
 use crate::kad::store::{Admission, Records};
 use crate::kad::streams::Streams;
@@ -53,6 +54,7 @@ pub(crate) struct Server {
     sender: mpsc::Sender<Command>,
     gauges: Arc<KadGauges>,
     peers: watch::Sender<usize>,
+    patience: Patience,
     /// Connected peers that said that they speak the protocol; bounded by the connections.
     present: HashSet<PeerId>,
     arrivals: mpsc::Sender<PeerId>,
@@ -91,7 +93,8 @@ impl Server {
         kad.set_mode(Some(kad::Mode::Client));
         let (sender, commands) = mpsc::channel(COMMAND_QUEUE);
         let (gauges, peers) = (Arc::<KadGauges>::default(), watch::Sender::new(0));
-        let streams = Streams::new(protocol.clone(), Arc::clone(&gauges.refused));
+        let patience = Patience::default();
+        let streams = Streams::new(protocol.clone(), Arc::clone(&gauges.refused), patience.clone());
         let next_expiry = Instant::now() + config.store.validity / EXPIRY_STEPS;
         let (arrivals, arrived) = mpsc::channel(ARRIVAL_QUEUE);
         let server = Self {
@@ -102,6 +105,7 @@ impl Server {
             sender,
             gauges,
             peers,
+            patience,
             present: HashSet::new(),
             arrivals,
             arrived: Some(arrived),
@@ -122,7 +126,8 @@ impl Server {
         let client =
             Client::new(self.sender.clone(), self.config.request_timeout, MAX_ANSWER_BYTES);
         let gauges = Arc::clone(&self.gauges);
-        let walker = Walker { local, client, config: self.config, gauges: Arc::clone(&gauges) };
+        let (patience, config) = (self.patience.clone(), self.config);
+        let walker = Walker { local, client, config, gauges: Arc::clone(&gauges), patience };
         let (finds_sender, finds) = mpsc::channel(COMMAND_QUEUE);
         let (router, advertised) =
             KadRouter::new(local, &self.config, rand::random(), finds_sender, wish, gauges);

@@ -32,6 +32,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::failure::DialFailure as Failure;
 use crate::kad::dials::{Dials, Next, Outcome};
 use crate::kad::inbound::{Asked, Inbound, KadRefusals, Share};
+use crate::kad::patience::Patience;
 use crate::kad::wire::Contact;
 
 /// Why there is no stream.
@@ -73,14 +74,19 @@ pub(crate) struct Streams {
     requests: mpsc::Receiver<Asked>,
     /// Of everyone connected.
     shares: HashMap<PeerId, Arc<Share>>,
+    patience: Patience,
 }
 
 impl Streams {
-    pub(crate) fn new(protocol: StreamProtocol, refusals: Arc<KadRefusals<AtomicU64>>) -> Self {
+    pub(crate) fn new(
+        protocol: StreamProtocol,
+        refusals: Arc<KadRefusals<AtomicU64>>,
+        patience: Patience,
+    ) -> Self {
         let (connections, waiting, actions, shares) = Default::default();
         let (inbound, requests) = Inbound::new(refusals);
         let dials = Dials::new();
-        Self { protocol, connections, waiting, dials, actions, inbound, requests, shares }
+        Self { protocol, connections, waiting, dials, actions, inbound, requests, shares, patience }
     }
 
     /// Opens a stream to the contact, at the addresses of the routing table or, failing these, at its own.
@@ -205,6 +211,7 @@ impl NetworkBehaviour for Streams {
             }) => {
                 self.connections.entry(peer_id).or_default().push(connection_id);
                 self.dials.connected(connection_id, &peer_id);
+                self.patience.connected(peer_id);
                 for reply in self.waiting.remove(&peer_id).into_iter().flatten() {
                     self.notify(peer_id, connection_id, reply);
                 }
@@ -216,6 +223,7 @@ impl NetworkBehaviour for Streams {
                     if all.is_empty() {
                         self.connections.remove(&peer_id);
                         self.shares.remove(&peer_id);
+                        self.patience.disconnected(&peer_id);
                     }
                 }
             }

@@ -190,6 +190,19 @@ impl Walk {
         })
     }
 
+    /// Those that are waited for, with when they were asked, if nobody is left to ask.
+    pub(crate) fn waited_for(&self) -> Option<Vec<(PeerId, Instant)>> {
+        let mut waited_for = Vec::new();
+        for (state, contact) in self.goal() {
+            match state {
+                State::Asked(since) => waited_for.push((contact.peer, since)),
+                State::Known if self.asked < MAX_ASKED => return None,
+                State::Known | State::Answered | State::Failed | State::Passed => {}
+            }
+        }
+        Some(waited_for)
+    }
+
     /// Whether everybody whom it met was asked and has answered or failed: nobody else can be found.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.contacts.values().all(|met| matches!(met.state, State::Answered | State::Failed))

@@ -3,22 +3,23 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 use tokio::task::yield_now;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 use unring_routing::{Key, LookupError, MAX_PROVIDERS, Provider};
 
+use crate::kad::asking::Asking;
 use crate::kad::client::{AskError, Client};
 use crate::kad::config::{
     ENOUGH_PROVIDERS, ENOUGH_RESPONDERS, KadConfig, LOOKUP_STALLED_AFTER, MAX_BATCH,
-    MAX_PROVIDERS_IN_ANSWER, PARALLEL_LOOKUP_REQUESTS, PARALLEL_REQUESTS, PATIENCE, REPLICATION,
+    MAX_PROVIDERS_IN_ANSWER, PARALLEL_LOOKUP_REQUESTS, PARALLEL_REQUESTS, REPLICATION,
     SETTLED_ANSWERS, STALLED_AFTER,
 };
+use crate::kad::patience::Patience;
 use crate::kad::position::Position;
 use crate::kad::router::KadGauges;
 use crate::kad::walk::{Walk, WalkConfig};
@@ -102,6 +103,7 @@ pub(crate) struct Walker {
     pub(crate) client: Client,
     pub(crate) config: KadConfig,
     pub(crate) gauges: Arc<KadGauges>,
+    pub(crate) patience: Patience,
 }
 
 impl Walker {
@@ -122,7 +124,8 @@ impl Walker {
                 Some(answer) => found.on_answer(self.local, answer),
                 None => !found.providers.is_empty(),
             };
-            self.go(walk, &request, enough, Some(PATIENCE), &mut sizes).await;
+            let ask = |contact| self.client.ask(contact, &request);
+            self.asking(false).walk(walk, ask, enough, &mut sizes).await;
             Ok::<_, AskError>(())
         };
         // At the timeout, what was found until then is found.
@@ -138,59 +141,8 @@ impl Walker {
         Ok(found.into_providers())
     }
 
-    /// Walks until it is done or `enough` says so of an answer; it is asked about none when only slow peers are waited for. If it
-    /// was not enough these have `patience`, as long as anybody has answered at all; without one they have their request's time.
-    async fn go(
-        &self,
-        mut walk: Walk,
-        request: &[u8],
-        mut enough: impl FnMut(Option<&Answer>) -> bool,
-        patience: Option<Duration>,
-        (asked, answered): &mut (usize, usize),
-    ) -> Walk {
-        let mut on_their_way = FuturesUnordered::new();
-        // Since when only slow peers are waited for.
-        let mut stuck: Option<Instant> = None;
-        while !walk.is_done() {
-            while let Some(contact) = walk.next(Instant::now()) {
-                *asked += 1;
-                self.gauges.requests.fetch_add(1, Ordering::Relaxed);
-                let peer = contact.peer;
-                on_their_way.push(async move { (peer, self.client.ask(contact, request).await) });
-            }
-            let now = Instant::now();
-            stuck = walk.only_stalled_left(now).then(|| stuck.unwrap_or(now));
-            let since = stuck.filter(|_| *answered > 0);
-            let end = since.zip(patience).map(|(since, patience)| since + patience);
-            if stuck.is_some() && (enough(None) || end.is_some_and(|end| end <= now)) {
-                break;
-            }
-            let stalled = walk.next_due(now).into_iter().chain(end).min();
-            tokio::select! {
-                Some((peer, answer)) = on_their_way.next() => match answer {
-                    Ok(answer) => {
-                        *answered += 1;
-                        let ends = enough(Some(&answer));
-                        walk.on_answer(&peer, answer.closer);
-                        if ends {
-                            break;
-                        }
-                    }
-                    Err(error) => {
-                        self.gauges.request_failures.fetch_add(1, Ordering::Relaxed);
-                        tracing::debug!(%peer, error = crate::failure::chain(&error), "request failed");
-                        walk.on_failure(&peer);
-                    }
-                },
-                () = async { match stalled {
-                    Some(due) => sleep_until(due.into()).await,
-                    None => std::future::pending().await,
-                }} => {}
-                // Nothing on its way and nobody to ask.
-                else => break,
-            }
-        }
-        walk
+    fn asking(&self, to_the_end: bool) -> Asking<'_> {
+        Asking { patience: &self.patience, gauges: &self.gauges, to_the_end }
     }
 
     /// The peers closest to `key` that answer, closest first, and how many leading bits a key must share with it to be served by
@@ -199,7 +151,9 @@ impl Walker {
         let seeds = self.client.known(key).await?.closer;
         let target = Position::of_key(key);
         let walk = Walk::new(self.local, target, WALK, seeds);
-        let walk = self.go(walk, &wire::find_node(key), |_| false, None, &mut (0, 0)).await;
+        let request = wire::find_node(key);
+        let ask = |contact| self.client.ask(contact, &request);
+        let walk = self.asking(true).walk(walk, ask, |_| false, &mut (0, 0)).await;
         self.gauges.walks.fetch_add(1, Ordering::Relaxed);
         let all = walk.is_exhausted();
         let closest = walk.into_answered();

@@ -83,7 +83,7 @@ async fn start(kad: KadConfig, via: Option<&Node>) -> Node {
 }
 
 impl Node {
-    fn as_wanted(&self) -> WantedPeer {
+    pub(super) fn as_wanted(&self) -> WantedPeer {
         let addresses = self.handle.listen_addresses();
         WantedPeer { peer: self.handle.peer_id(), addresses, hearsay: false }
     }
@@ -95,7 +95,7 @@ impl Node {
         .await;
     }
 
-    async fn finds(&self, key: Key) -> BTreeSet<PeerId> {
+    pub(super) async fn finds(&self, key: Key) -> BTreeSet<PeerId> {
         // For a moment it may know only somebody who has just gone.
         let found = match self.router.lookup(key).await {
             Err(LookupError::Unreachable { .. }) => return BTreeSet::new(),
