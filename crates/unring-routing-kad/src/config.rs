@@ -70,8 +70,19 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(2500);
 pub(crate) const BIND_DEADLINE: Duration = Duration::from_secs(5);
 /// How long connections get to close on shutdown; what is open then is dropped.
 pub(crate) const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
-/// Streams of one connection (yamux). Identify and ping use a few, a Kademlia handler up to 32 each way.
+/// Streams of one connection (yamux): those below, and as many again that have ended and are not cleared away yet.
 pub(crate) const MAX_STREAMS_PER_CONNECTION: usize = 128;
+/// Of these, opened by the peer; further ones are reset. Those of Kademlia, and some for identify and ping.
+pub const MAX_INBOUND_STREAMS_PER_CONNECTION: usize = crate::MAX_INBOUND_STREAMS + 8;
+/// Of these, opened by this node; further ones wait. As many as the other end serves, here as in js-libp2p.
+pub const MAX_OUTBOUND_STREAMS_PER_CONNECTION: usize = 32;
+/// Bytes of one connection that came and were not taken from their streams; then it is not read. Two pieces: whoever reads its
+/// streams is never held up by it for long, and all connections together hold some megabytes.
+pub const MAX_HELD_INBOUND: usize = 32 * 1024;
+/// Bytes written on the streams of one connection that did not go out; then the streams wait.
+pub const MAX_HELD_OUTBOUND: usize = 32 * 1024;
+/// Data that comes is passed on in pieces of this size, whatever the peer's frames: what rust-yamux sends.
+pub(crate) const MAX_PIECE: usize = 16 * 1024;
 /// Inbound streams of one connection whose protocol is not agreed yet; further ones are reset.
 pub(crate) const MAX_NEGOTIATING_STREAMS: usize = 32;
 

@@ -112,6 +112,8 @@ pub struct Counters {
     pub handshake_failures: u64,
     /// Of these, because the other end is of another network: another network key, or no libp2p.
     pub other_network: u64,
+    /// Streams of others that were reset because their connection has [`crate::MAX_INBOUND_STREAMS_PER_CONNECTION`].
+    pub streams_refused: u64,
     /// Pings that were answered.
     pub pings: u64,
     /// Peers of the latest [`Handle::set_peers`] that are not dialled for lack of places.
@@ -128,6 +130,7 @@ pub(crate) struct Gauges {
     pub(crate) denied: AtomicU64,
     pub(crate) handshake_failures: AtomicU64,
     pub(crate) other_network: AtomicU64,
+    pub(crate) streams_refused: Arc<AtomicU64>,
     pub(crate) pings: AtomicU64,
     pub(crate) left_out: AtomicUsize,
     pub(crate) skipped_addresses: AtomicUsize,
@@ -141,6 +144,7 @@ impl Gauges {
             denied: self.denied.load(Ordering::Relaxed),
             handshake_failures: self.handshake_failures.load(Ordering::Relaxed),
             other_network: self.other_network.load(Ordering::Relaxed),
+            streams_refused: self.streams_refused.load(Ordering::Relaxed),
             pings: self.pings.load(Ordering::Relaxed),
             left_out: self.left_out.load(Ordering::Relaxed),
             skipped_addresses: self.skipped_addresses.load(Ordering::Relaxed),

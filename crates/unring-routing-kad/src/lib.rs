@@ -12,6 +12,7 @@ mod first_bytes;
 mod gate;
 mod handle;
 mod kad;
+mod mux;
 mod network;
 mod network_key;
 mod swarm;

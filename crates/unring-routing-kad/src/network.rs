@@ -24,6 +24,7 @@ use crate::failure::{DialFailure, chain};
 use crate::first_bytes::{NoGreeting, no_greeting};
 use crate::handle::{Event, EventReceiver, Handle, Outlets, channels};
 use crate::kad::{Command, Driver, KadRouter, Server, StreamEvent};
+use crate::mux::Multiplex;
 use crate::swarm::{self, Behaviour, BehaviourEvent};
 
 /// A bound libp2p network; [`run`](Self::run) makes it work.
@@ -74,11 +75,12 @@ impl Network {
         let local = keypair.public().to_peer_id();
         let server = config.kad.map(|kad| Server::new(local, kad));
         let (server, behaviours) = server.transpose().map_err(BindError::Protocol)?.unzip();
-        let mut swarm = swarm::build(&keypair, &config, behaviours)?;
+        let (outlets, handle, events) = channels(local);
+        let multiplex = Multiplex { refused: Arc::clone(&outlets.gauges.streams_refused) };
+        let mut swarm = swarm::build(&keypair, &config, multiplex, behaviours)?;
         for address in &config.external {
             swarm.add_external_address(address.clone());
         }
-        let (outlets, handle, events) = channels(local);
         let dialer = Dialer::new(local, config.dial, rand::random());
         let kad = server.map(|server| Kad { server, driver: None, router: None });
         let connects = Connects::default();

@@ -8,6 +8,7 @@ use libp2p_identity::Keypair;
 use crate::config::{self, Config};
 use crate::gate::Gate;
 use crate::kad::{Streams, Table};
+use crate::mux::Multiplex;
 use crate::transport::{self, SetupError};
 
 /// Every protocol that the node speaks. The gate comes first, so that what it denies costs the others nothing.
@@ -26,9 +27,10 @@ pub(crate) struct Behaviour {
 pub(crate) fn build(
     keypair: &Keypair,
     config: &Config,
+    multiplex: Multiplex,
     kad: Option<(Table, Streams)>,
 ) -> Result<Swarm<Behaviour>, SetupError> {
-    let transport = transport::build(keypair, config.network_key.clone())?;
+    let transport = transport::build(keypair, config.network_key.clone(), multiplex)?;
     let (kad, streams) = kad.unzip();
     let behaviour = Behaviour {
         gate: Gate::new(config.limits),

@@ -11,12 +11,13 @@ use libp2p::core::upgrade::{
     InboundConnectionUpgrade, OutboundConnectionUpgrade, SelectUpgrade, UpgradeInfo, Version,
 };
 use libp2p::pnet::{PnetConfig, PreSharedKey};
-use libp2p::{Transport as _, noise, tcp, tls, yamux};
+use libp2p::{Transport as _, noise, tcp, tls};
 use libp2p_identity::{Keypair, PeerId};
 use thiserror::Error;
 
 use crate::config;
 use crate::first_bytes::Greeted;
+use crate::mux::Multiplex;
 use crate::network_key::NetworkKey;
 
 /// Why there are no keys for the handshakes.
@@ -32,6 +33,7 @@ pub(crate) enum SetupError {
 pub(crate) fn build(
     keypair: &Keypair,
     key: Option<NetworkKey>,
+    multiplex: Multiplex,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, SetupError> {
     // Noise first: it is the cheaper handshake, and every implementation has it.
     let noise = noise::Config::new(keypair).map_err(SetupError::Noise)?;
@@ -51,16 +53,10 @@ pub(crate) fn build(
     Ok(private
         .upgrade(Version::V1Lazy)
         .authenticate(Security(SelectUpgrade::new(noise, tls)))
-        .multiplex(multiplexer())
+        .multiplex(multiplex)
         .timeout(config::HANDSHAKE_TIMEOUT)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
         .boxed())
-}
-
-fn multiplexer() -> yamux::Config {
-    let mut config = yamux::Config::default();
-    config.set_max_num_streams(config::MAX_STREAMS_PER_CONNECTION);
-    config
 }
 
 /// Either of two, with one form of what comes of it.
