@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
-use crate::workspace;
+use crate::{apt, workspace};
 
 /// The version whose verdict counts; the lists of `deny.toml` are read alike by all.
 const CARGO_DENY: &str = "0.20.2";
@@ -185,14 +185,13 @@ fn clusters() -> Result<()> {
 
 /// A partition that is long enough to be noticed, where namespaces can be made.
 fn partition() -> Result<()> {
-    let id = Command::new("id").arg("-u").output().context("run id")?;
-    let why = match (id.stdout.trim_ascii() == b"0", workspace::in_path("ip")) {
-        (true, Some(_)) => {
+    let why = match apt::program("ip", "iproute2")? {
+        Ok(_) if apt::is_root() => {
             let args = ["--netns", "--nodes", "4", "--partition", "5s,35s", "--for", "60s"];
             return cluster_aside(0, &args);
         }
-        (false, _) => "network namespaces need root",
-        (true, None) => "there is no `ip` (Debian's package is iproute2)",
+        Ok(_) => "network namespaces need root".to_owned(),
+        Err(why) => why,
     };
     println!("SKIPPED a partition of the cluster: {why}");
     Ok(())

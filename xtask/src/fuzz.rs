@@ -14,7 +14,7 @@ use std::thread;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 
-use crate::workspace;
+use crate::{apt, workspace};
 
 /// Instruments every edge between blocks and every comparison, as cargo-fuzz does.
 const RUSTFLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -51,10 +51,9 @@ pub(crate) fn run(args: &FuzzArgs) -> Result<()> {
     if let Some(unknown) = args.targets.iter().find(|target| !known.contains(target)) {
         bail!("there is no target {unknown:?}; there are {}", known.join(", "));
     }
-    let compiler = Command::new("c++").arg("--version").stdout(Stdio::null()).status();
-    if !compiler.is_ok_and(|status| status.success()) {
-        // libFuzzer is C++.
-        println!("SKIPPED fuzz: there is no C++ compiler `c++` (Debian's package is g++)");
+    // libFuzzer is C++.
+    if let Err(why) = apt::program("c++", "g++")? {
+        println!("SKIPPED fuzz: {why}");
         return Ok(());
     }
     let wanted = if args.targets.is_empty() { known } else { args.targets.clone() };

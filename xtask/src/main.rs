@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "a task speaks to whoever runs it")]
 
+mod apt;
 mod bench;
 mod check_crate;
 mod ci;

