@@ -1,3 +1,5 @@
+mod faults;
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
