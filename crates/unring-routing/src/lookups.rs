@@ -235,6 +235,44 @@ mod tests {
     }
 
     #[test]
+    fn of_many_providers_a_random_sample_is_left() {
+        let all: Vec<_> = (0..2 * MAX_PROVIDERS).map(|_| provider()).collect();
+        let sample = |seed| {
+            let lookups = Lookups::new(PeerId::random(), CONFIG, seed);
+            let fetch = async || Ok(all.clone());
+            let found = block_on(lookups.get(Instant::now, Key::new("x"), fetch)).unwrap();
+            found.all().iter().map(|provider| provider.peer).collect::<Vec<_>>()
+        };
+        assert_eq!((sample(1).len(), sample(1) == sample(2)), (MAX_PROVIDERS, false));
+    }
+
+    #[test]
+    fn what_expired_makes_room_for_what_is_found() {
+        let lookups = Lookups::new(PeerId::random(), CONFIG, 1);
+        let start = Instant::now();
+        for (key, after) in [("a", 0), ("b", 4), ("c", 5)] {
+            let now = || start + Duration::from_secs(after);
+            block_on(lookups.get(now, Key::new(key), async || Ok(vec![provider()]))).unwrap();
+        }
+        assert_eq!(lookups.cached(), 2);
+    }
+
+    #[test]
+    fn a_flight_that_landed_meanwhile_is_not_flown_again() {
+        let lookups = Lookups::new(PeerId::random(), CONFIG, 1);
+        let (start, key, looks) = (Instant::now(), Key::new("x"), AtomicU64::new(0));
+        let now = || {
+            // After the first look at what is kept, on another thread.
+            if looks.fetch_add(1, Ordering::Relaxed) == 1 {
+                lookups.keep(start, key, lookups.chosen(vec![provider()]));
+            }
+            start
+        };
+        let found = block_on(lookups.get(now, key, async || Ok(Vec::new()))).unwrap();
+        assert_eq!(found.len(), 1);
+    }
+
+    #[test]
     fn a_peer_that_is_busy_with_another_key_comes_last() {
         let local = PeerId::random();
         let lookups = Lookups::new(local, CONFIG, 1);

@@ -229,3 +229,33 @@ impl Drop for MemoryRouter {
         world.fetches.remove(&self.peer);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_of_who_left() {
+        let one = NonZeroUsize::MIN;
+        let (found_for, missing_for) = (Duration::ZERO, Duration::ZERO);
+        let lookup =
+            LookupConfig { found_for, missing_for, cached: one, keys: one, callers_per_key: one };
+        let config = MemoryConfig { validity: Duration::from_secs(60), advertised: 1, lookup };
+        let network = MemoryNetwork::new(config, Instant::now());
+        let (peer, keys) = (PeerId::random(), ["a", "b"].map(Key::new));
+        let router = network.join(peer, Vec::new(), 1);
+        for key in keys {
+            router.advertise(&[key]).unwrap();
+            router.withdraw(&[key]).unwrap();
+        }
+        assert_eq!(network.world().records.len(), 1, "as many as it may have withdrawn");
+        futures::executor::block_on(router.lookup(keys[0])).unwrap();
+        assert_eq!(network.fetches(&peer), 1);
+        drop(router);
+        network.advance(config.validity);
+        let world = network.world();
+        assert!(world.fetches.is_empty() && world.records.is_empty() && world.members.is_empty());
+    }
+}

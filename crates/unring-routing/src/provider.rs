@@ -79,6 +79,7 @@ mod tests {
             &["127.0.0.1"],
         );
         check(&["/ip4/0.0.0.0/tcp/1", "/ip6/::/tcp/1", "/ip4/224.0.0.1/tcp/1", circuit], &[]);
+        assert_eq!(Provider::new(PeerId::random(), &[]), None);
         let many: Vec<String> = (0..20).map(|n| format!("/ip4/10.0.0.{n}/tcp/1")).collect();
         let provider = many.iter().map(|text| text.parse().unwrap()).collect::<Vec<Multiaddr>>();
         assert_eq!(Provider::new(PeerId::random(), &provider).unwrap().addresses.len(), 8);

@@ -128,3 +128,45 @@ impl Drop for Lease {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn provider() -> Provider {
+        Provider { peer: PeerId::random(), addresses: vec![[10, 0, 0, 1].into()] }
+    }
+
+    #[test]
+    fn of_providers_that_are_free_all_are_used_as_often() {
+        let all = vec![provider(), provider(), provider()];
+        let providers = Arc::new(Providers::new(all.clone(), Arc::default()));
+        let mut uses = HashMap::new();
+        for _ in 0..30 {
+            *uses.entry(providers.pick().unwrap().provider().peer).or_default() += 1;
+        }
+        assert_eq!(uses, all.iter().map(|provider| (provider.peer, 10)).collect());
+    }
+
+    #[test]
+    fn peers_in_use_are_counted_up_to_a_bound() {
+        let (usage, late) = (Arc::<Usage>::default(), provider());
+        let others: Vec<_> = (0..MAX_LEASED_PEERS).map(|_| PeerId::random()).collect();
+        assert!(others.iter().all(|peer| usage.take(*peer)));
+        let providers = Arc::new(Providers::new(vec![late.clone()], Arc::clone(&usage)));
+        let uncounted = providers.pick().unwrap();
+        assert_eq!(usage.table().len(), MAX_LEASED_PEERS);
+        assert!(usage.take(others[0]), "who is counted stays so");
+        for times in [1, 0] {
+            usage.give_back(others[0]);
+            assert_eq!(usage.table().get(&others[0]).copied().unwrap_or(0), times);
+        }
+        // There is room now: who is counted is not taken back for one who was not.
+        let counted = providers.pick().unwrap();
+        drop(uncounted);
+        assert_eq!(usage.table().get(&late.peer), Some(&1));
+        drop(counted);
+        others[1..].iter().for_each(|peer| usage.give_back(*peer));
+        assert!(usage.table().is_empty(), "nobody is remembered");
+    }
+}

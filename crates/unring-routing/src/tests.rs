@@ -119,9 +119,12 @@ fn what_was_withdrawn_is_bounded_while_no_time_passes() {
     let held = CONFIG.advertised;
     assert_eq!(keys.iter().filter(|key| found(key)).count(), held);
     assert!(keys[25 - held..].iter().all(found), "those withdrawn last");
-    // What is advertised again is no longer among them.
+    // What is advertised again is no longer among them, however many follow.
     provider.advertise(&keys[24..]).unwrap();
-    provider.withdraw(&keys[..1]).unwrap();
+    for key in &keys[..2 * held] {
+        provider.advertise(&[*key]).unwrap();
+        provider.withdraw(&[*key]).unwrap();
+    }
     network.advance(CONFIG.validity);
     assert!(found(&keys[24]) && !found(&keys[23]));
 }
