@@ -8,7 +8,8 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -88,10 +89,10 @@ pub async fn serve<P>(
             continue;
         };
         let (server, acceptor) = (Arc::clone(&server), TlsAcceptor::from(tls().0));
+        // Without it an answer would wait for the acknowledgement of the handshake; whether it is set decides no result.
+        let _ = stream.set_nodelay(true);
         connections.spawn(async move {
-            let done = connection(&server, stream, client.ip(), acceptor, started);
-            // A client that breaks off is not this server's concern.
-            let _ = timeout(CONNECTION_TIMEOUT, done).await;
+            connection(&server, stream, client.ip(), acceptor, started).await;
             drop(place);
         });
     }
@@ -102,15 +103,25 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionRefused | ConnectionAborted | ConnectionReset)
 }
 
-async fn connection<P: Peers>(
+/// One connection, for [`CONNECTION_TIMEOUT`] at the most. A client that breaks off is not this server's concern.
+pub(crate) async fn connection<P: Peers>(
     server: &K3sServer<P>,
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     client: IpAddr,
     tls: TlsAcceptor,
     started: Instant,
 ) {
-    // Without it an answer would wait for the acknowledgement of the handshake; whether it is set decides no result.
-    let _ = stream.set_nodelay(true);
+    let done = one_request(server, stream, client, tls, started);
+    let _ = timeout(CONNECTION_TIMEOUT, done).await;
+}
+
+async fn one_request<P: Peers>(
+    server: &K3sServer<P>,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    client: IpAddr,
+    tls: TlsAcceptor,
+    started: Instant,
+) {
     let Ok(Ok(stream)) = timeout(HEAD_TIMEOUT, tls.accept(stream)).await else { return };
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let certificate = certificate.and_then(|own| CertifiedUser::of_certificate(own));

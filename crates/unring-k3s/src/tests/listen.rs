@@ -6,15 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::A;
 use super::kit::{Book, Ca};
-use crate::{Access, Gate, HEAD_TIMEOUT, K3sServer, Open, ServerTls, limits, serve, tls};
+use crate::listen::connection;
+use crate::{
+    Access, CONNECTION_TIMEOUT, Gate, HEAD_TIMEOUT, K3sServer, Open, ServerTls, limits, serve, tls,
+};
 
 struct Listening {
     at: std::net::SocketAddr,
@@ -84,6 +88,56 @@ async fn a_connection_is_for_one_request() {
 }
 
 #[tokio::test]
+async fn a_handshake_that_never_begins_is_cut_off() {
+    let node = listen(Open).await;
+    let mut silent = node.connect().await;
+    tokio::time::pause();
+    let began = Instant::now();
+    let read = silent.read(&mut [0; 1]).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    assert_eq!(began.elapsed().as_secs(), HEAD_TIMEOUT.as_secs());
+}
+
+/// A server's end of a connection in memory, which takes so many bytes before its client reads; and the client's end.
+async fn in_memory(book: Book, room: usize) -> (JoinHandle<()>, TlsStream<DuplexStream>) {
+    let own = ServerTls::new(&Ca::root("ca").key_pair("k3s", &[]), None).unwrap();
+    let token = "K10::node:secret".parse().unwrap();
+    let server = K3sServer::new(book, Access::new([&token]).unwrap(), None);
+    let (near, far) = duplex(room);
+    let serving = tokio::spawn(async move {
+        let client = [10, 0, 0, 9].into();
+        connection(&server, far, client, TlsAcceptor::from(own.0), Instant::now()).await;
+    });
+    let connector = TlsConnector::from(tls::trusting_anybody().unwrap());
+    let name = ServerName::try_from("localhost").unwrap();
+    (serving, connector.connect(name, near).await.unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_read_is_not_waited_for() {
+    let list = vec![A; limits::MAX_SERVED_ADDRESSES];
+    let (serving, mut client) = in_memory(Book::of(&list), 8 * 1024).await;
+    let began = Instant::now();
+    let request = "GET /v1-k3s/p2p HTTP/1.1\r\nhost: a\r\naccept: application/json\r\n\
+        authorization: Basic bm9kZTpzZWNyZXQ=\r\n\r\n";
+    client.write_all(request.as_bytes()).await.unwrap();
+    timeout(2 * CONNECTION_TIMEOUT, serving).await.expect("it is waited for").unwrap();
+    assert_eq!(began.elapsed().as_secs(), CONNECTION_TIMEOUT.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_is_bounded() {
+    for (bytes, status) in [(limits::MAX_HEAD_BYTES / 2, "401"), (limits::MAX_HEAD_BYTES, "431")] {
+        let (_serving, mut client) = in_memory(Book::of(&[A]), 4 * limits::MAX_HEAD_BYTES).await;
+        let request = format!("GET /v1-k3s/p2p HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(bytes));
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 12];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, format!("HTTP/1.1 {status}").into_bytes(), "{bytes} bytes");
+    }
+}
+
+#[tokio::test]
 async fn a_head_that_never_ends_is_cut_off() {
     let node = listen(Open).await;
     let mut stream = node.tls().await.unwrap();
@@ -111,6 +165,31 @@ impl Gate for Shut {
 
     fn pause(&self) -> Option<Duration> {
         Some(Duration::from_millis(1))
+    }
+}
+
+/// Closed, and waits before each connection.
+struct Slow;
+
+impl Gate for Slow {
+    fn admit(&self, _: IpAddr) -> bool {
+        false
+    }
+
+    fn pause(&self) -> Option<Duration> {
+        Some(Duration::from_secs(20))
+    }
+}
+
+#[tokio::test]
+async fn connections_are_taken_as_slowly_as_the_gate_says() {
+    let node = listen(Slow).await;
+    tokio::time::pause();
+    let began = Instant::now();
+    for taken in 1..=2 {
+        let read = node.connect().await.read(&mut [0; 1]).await;
+        assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+        assert_eq!(began.elapsed().as_secs(), 20 * taken);
     }
 }
 
