@@ -138,7 +138,7 @@ pub enum FetchError {
 pub struct Fetched {
     /// The addresses.
     pub peers: PeerList,
-    /// The address that the server's name led to this time.
+    /// The address that the server's name led to this time, as the system gives it.
     pub remote: IpAddr,
 }
 

@@ -97,7 +97,7 @@ impl Call<'_> {
         })?;
         let tcp =
             TcpStream::connect((server.host(), server.port())).await.map_err(CallError::Connect)?;
-        let remote = tcp.peer_addr().map_err(CallError::Connect)?.ip().to_canonical();
+        let remote = tcp.peer_addr().map_err(CallError::Connect)?.ip();
         let tls = TlsConnector::from(self.tls).connect(name, tcp).await.map_err(CallError::Tls)?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(tls)).await.map_err(CallError::Http)?;
@@ -148,4 +148,21 @@ pub(crate) fn detail(body: &[u8]) -> String {
     let start = body.get(..limits::MAX_DETAIL_BYTES).unwrap_or(body);
     let text = String::from_utf8_lossy(start);
     text.trim().replace(|c: char| c.is_control(), " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_is_shown_shows_no_credentials() {
+        let server = "https://server1:6443".parse().unwrap();
+        let tls = crate::tls::trusting_anybody().unwrap();
+        let authorization = Some("Basic hunter2");
+        let call = Call { server: &server, tls, path: "/", authorization, at_most: 1 };
+        let request = call.request().unwrap();
+        assert_eq!(request.headers()[AUTHORIZATION], "Basic hunter2");
+        let shown = format!("{request:?}");
+        assert!(shown.contains("authorization") && !shown.contains("hunter2"), "{shown}");
+    }
 }

@@ -1,7 +1,8 @@
 //! Client and server over TLS on loopback.
 
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -130,6 +131,14 @@ async fn a_refusal_says_when_to_come_back() {
         panic!("{error:?}")
     };
     assert_eq!((status.as_u16(), retry_after), (429, Some(Duration::from_secs(7))));
+    // Nobody is kept away for ever by one answer.
+    let node = start(Book::later(Duration::from_secs(u64::MAX))).await;
+    let client = K3sClient::connect(node.config("node:secret")).await.unwrap();
+    let error = client.peers().await.unwrap_err();
+    let FetchError::Call { source: CallError::Status { retry_after, .. }, .. } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(retry_after, Some(limits::MAX_RETRY_AFTER));
 }
 
 #[tokio::test]
@@ -188,11 +197,18 @@ async fn a_certificate_for_another_name_or_time_is_refused() {
 /// A server that answers every connection with these bytes and then says no more.
 async fn canned(answer: Vec<u8>) -> Started {
     let ca = Ca::root("ca");
+    let pem = ca.pem.clone();
+    recorded(ca, pem, answer).await.0
+}
+
+/// The same with this for its CA, and the head of each request.
+async fn recorded(ca: Ca, pem: String, answer: Vec<u8>) -> (Started, Arc<Mutex<Vec<String>>>) {
     let bundle = CaBundle::from_pem(ca.pem.as_bytes()).unwrap();
     let tls = ServerTls::new(&ca.key_pair("k3s", &[]), None).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
-    let pem = ca.pem.clone();
+    let heads = Arc::<Mutex<Vec<String>>>::default();
+    let kept = Arc::clone(&heads);
     let task = tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
@@ -203,12 +219,77 @@ async fn canned(answer: Vec<u8>) -> Started {
             let read = stream.read(&mut head).await.unwrap();
             let ca = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{pem}", pem.len());
             let is_ca = head[..read].starts_with(b"GET /cacerts");
+            kept.lock().unwrap().push(String::from_utf8_lossy(&head[..read]).into_owned());
             let _ = stream.write_all(if is_ca { ca.as_bytes() } else { &answer }).await;
             // Keeps the connection until the client ends it.
             while stream.read(&mut head).await.is_ok_and(|read| read > 0) {}
         }
     });
-    Started { ca, bundle, url, task }
+    (Started { ca, bundle, url, task }, heads)
+}
+
+#[tokio::test]
+async fn a_server_is_asked_for_its_ca_without_credentials_and_then_as_k3s_asks() {
+    let ca = Ca::root("ca");
+    let (pem, empty) = (ca.pem.clone(), "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]");
+    let (node, heads) = recorded(ca, pem, empty.into()).await;
+    let client = K3sClient::connect(node.config("node:secret")).await.unwrap();
+    client.peers().await.unwrap();
+    let authority = node.url.to_string().replace("https://", "");
+    let ask = |path: &str, more: &str| {
+        format!(
+            "GET {path} HTTP/1.1\r\nhost: {authority}\r\naccept: application/json\r\n\
+            connection: close\r\n{more}\r\n"
+        )
+    };
+    let (ca, mut want) = (ask("/cacerts", ""), Vec::new());
+    let basic = "authorization: Basic bm9kZTpzZWNyZXQ=\r\n";
+    want.extend([ca.clone(), ca.clone(), ask("/v1-k3s/p2p", basic)]);
+    assert_eq!(*heads.lock().unwrap(), want);
+    // Of a server that is not the one of the token nothing else is asked.
+    let token = format!("K10{}::node:secret", "0".repeat(64)).parse().unwrap();
+    let config = ClientConfig { token, ..node.config("node:secret") };
+    K3sClient::connect(config).await.unwrap_err();
+    want.push(ca);
+    assert_eq!(*heads.lock().unwrap(), want);
+}
+
+#[tokio::test]
+async fn a_ca_is_bounded_before_it_is_known() {
+    let ca = Ca::root("ca");
+    let long = ca.pem.clone() + &"#".repeat(limits::MAX_CA_BYTES);
+    let (node, _) = recorded(ca, long, Vec::new()).await;
+    let error = K3sClient::connect(node.config("node:secret")).await.unwrap_err();
+    assert!(
+        matches!(error, ConnectError::Fetch { source: CallError::Body { .. }, .. }),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_ca_that_changed_later_gets_no_credentials_either() {
+    let (ca, stranger) = (Ca::root("ca"), Ca::root("ca"));
+    let bundle = CaBundle::from_pem(ca.pem.as_bytes()).unwrap();
+    let [right, wrong] =
+        [&ca, &stranger].map(|ca| ServerTls::new(&ca.key_pair("k3s", &[]), None).unwrap());
+    let server = K3sServer::new(Book::of(&[A]), Access::default(), Some(&bundle));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let changed = Arc::new(AtomicBool::new(false));
+    let is_changed = Arc::clone(&changed);
+    let tls =
+        move || if is_changed.load(Ordering::Relaxed) { wrong.clone() } else { right.clone() };
+    let task = tokio::spawn(serve(listener, tls, Arc::new(server), Open));
+    let node = Started { ca, bundle, url, task };
+    let client = K3sClient::connect(node.config("node:secret")).await.unwrap();
+    let error = client.peers().await.unwrap_err();
+    assert!(
+        matches!(error, FetchError::Call { source: CallError::Status { .. }, .. }),
+        "{error:?}"
+    );
+    changed.store(true, Ordering::Relaxed);
+    let error = client.peers().await.unwrap_err();
+    assert!(matches!(error, FetchError::Call { source: CallError::Tls(_), .. }), "{error:?}");
 }
 
 async fn error_of(answer: impl Into<Vec<u8>>) -> FetchError {
