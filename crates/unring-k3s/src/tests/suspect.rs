@@ -58,13 +58,20 @@ fn three_of_three_are_enough_and_two_are_not() {
 
 #[test]
 fn the_server_itself_may_be_the_whole_ring() {
-    let mut rings = LegacyRings::new();
-    let news: Vec<_> = (0..5).flat_map(|n| fetch(&mut rings, ms(60_000 * n), &[SERVER])).collect();
-    let [RingNews::Suspected(suspicion)] = &news[..] else { panic!("{news:?}") };
-    assert!(
-        suspicion.direct
-            && suspicion.to_string().ends_with("that is the server itself, which joins this node")
-    );
+    let mapped: IpAddr = "::ffff:10.0.0.2".parse().unwrap();
+    for answered_from in [SERVER, mapped] {
+        let mut rings = LegacyRings::new();
+        let mut news = Vec::new();
+        for n in 0..5 {
+            rings.fetch_started(&server(), ms(60_000 * n)).unwrap();
+            news.extend(rings.request_arrived(SERVER, ms(60_000 * n + 20)));
+            let end = ms(60_000 * n + 40);
+            news.extend(rings.fetch_ended(&server(), Ended::Answered(answered_from), end));
+        }
+        let [RingNews::Suspected(suspicion)] = &news[..] else { panic!("{news:?}") };
+        let direct = "that is the server itself, which joins this node";
+        assert!(suspicion.direct && suspicion.to_string().ends_with(direct), "{suspicion}");
+    }
 }
 
 #[test]
@@ -128,6 +135,47 @@ fn a_ring_that_is_cut_is_withdrawn() {
 }
 
 #[test]
+fn a_hit_now_and_then_keeps_a_suspicion() {
+    let (mut rings, _) = after(3);
+    for n in 0..30 {
+        let clients: &[IpAddr] = if n % MISSES_TO_WITHDRAW == 0 { &[LAST] } else { &[] };
+        assert_eq!(fetch(&mut rings, ms(600_000 + 60_000 * u64::from(n)), clients), []);
+    }
+    assert_eq!(rings.suspicions().count(), 1);
+}
+
+#[test]
+fn old_evidence_does_not_outweigh_what_is_new() {
+    let (mut rings, _) = after(1000);
+    let news: Vec<_> =
+        (1..=40).flat_map(|n| rings.request_arrived(LAST, ms(60_100_000 + 1000 * n))).collect();
+    assert!(matches!(&news[..], [RingNews::Withdrawn(_)]), "{news:?}");
+}
+
+#[test]
+fn the_share_of_time_is_that_of_the_last_requests() {
+    let mut rings = LegacyRings::new();
+    // Out for half of the time, and nothing can be told.
+    for n in 0..100 {
+        rings.fetch_started(&server(), ms(60_000 * n)).unwrap();
+        rings.fetch_ended(&server(), Ended::Answered(SERVER), ms(60_000 * n + 30_000));
+    }
+    let hits = (100..120).flat_map(|n| fetch(&mut rings, ms(60_000 * n), &[LAST]));
+    assert_eq!(hits.count(), 1);
+}
+
+#[test]
+fn a_request_that_is_still_out_counts_for_the_share_of_time() {
+    let mut rings = LegacyRings::new();
+    // The first one: it has been out all the time, so that a hit tells nothing.
+    rings.fetch_started(&server(), ms(0)).unwrap();
+    rings.request_arrived(LAST, ms(5_000));
+    rings.fetch_ended(&server(), Ended::Answered(SERVER), ms(10_000));
+    let mut hits = (1..=3).map(|n| fetch(&mut rings, ms(10_000_000 * n), &[LAST]).len());
+    assert_eq!([hits.next(), hits.next(), hits.next()], [Some(0), Some(0), Some(1)]);
+}
+
+#[test]
 fn what_comes_soon_after_we_gave_up_counts_neither_way() {
     let (mut rings, _) = after(3);
     rings.fetch_started(&server(), ms(300_000)).unwrap();
@@ -171,6 +219,78 @@ fn servers_and_clients_are_bounded_and_a_suspect_stays() {
 }
 
 #[test]
+fn what_a_client_did_before_it_was_cleared_is_forgotten() {
+    let mut rings = LegacyRings::new();
+    fetch(&mut rings, ms(0), &[]);
+    fetch(&mut rings, ms(60_000), &[LAST]);
+    for n in 1..=40 {
+        assert_eq!(rings.request_arrived(LAST, ms(60_100 + 1000 * n)), []);
+    }
+    fetch(&mut rings, ms(120_000), &[]);
+    let news: Vec<_> = (3..=5).flat_map(|n| fetch(&mut rings, ms(60_000 * n), &[LAST])).collect();
+    let [RingNews::Suspected(suspicion)] = &news[..] else { panic!("{news:?}") };
+    assert_eq!((suspicion.hits, suspicion.others), (3, 0));
+    // Neither is a score ever below zero: what comes at other times before the first hit costs no more.
+    let mut rings = LegacyRings::new();
+    fetch(&mut rings, ms(0), &[]);
+    rings.fetch_started(&server(), ms(60_000)).unwrap();
+    rings.request_arrived(LAST, ms(60_010));
+    rings.fetch_ended(&server(), Ended::Answered(SERVER), ms(60_020));
+    for n in 1..=40 {
+        rings.request_arrived(LAST, ms(60_100 + 1000 * n));
+    }
+    let news: Vec<_> = (2..=4).flat_map(|n| fetch(&mut rings, ms(60_000 * n), &[LAST])).collect();
+    assert!(matches!(&news[..], [RingNews::Suspected(_)]), "{news:?}");
+}
+
+#[test]
+fn several_requests_of_ours_at_once_are_one() {
+    let (mut rings, _) = after(3);
+    for _ in 0..=MISSES_TO_WITHDRAW {
+        rings.fetch_started(&server(), ms(400_000)).unwrap();
+    }
+    rings.request_arrived(LAST, ms(400_010));
+    // One of them was given up, so that the server may still be at it when the last one ended.
+    let mut how = Ended::GaveUp;
+    for n in 0..=u64::from(MISSES_TO_WITHDRAW) {
+        assert_eq!(rings.fetch_ended(&server(), how, ms(400_020 + n)), []);
+        how = Ended::Answered(SERVER);
+    }
+    rings.request_arrived(LAST, ms(401_000));
+    let suspicion = rings.suspicions().next().unwrap();
+    assert_eq!((suspicion.hits, suspicion.others), (4, 0));
+}
+
+#[test]
+fn strangers_at_other_times_push_nobody_out() {
+    let mut rings = LegacyRings::new();
+    let client = |n: usize| IpAddr::from(std::net::Ipv4Addr::from(u32::try_from(n).unwrap()));
+    let followed: Vec<_> = (0..MAX_CLIENTS).map(|n| client(0x0b00_0000 + n)).collect();
+    fetch(&mut rings, ms(0), &[]);
+    for n in 1..=2 {
+        assert_eq!(fetch(&mut rings, ms(60_000 * n), &followed), []);
+    }
+    for n in 0..MAX_CLIENTS {
+        assert_eq!(rings.request_arrived(client(0x0c00_0000 + n), ms(150_000)), []);
+    }
+    assert_eq!(fetch(&mut rings, ms(180_000), &followed).len(), MAX_CLIENTS);
+}
+
+#[test]
+fn a_suspect_stays_whoever_comes_and_however_low_its_score() {
+    let (mut rings, _) = after(3);
+    let stranger = |n: u32| IpAddr::from(std::net::Ipv4Addr::from(0x0b00_0000 + n));
+    let strangers: Vec<_> = (1..u32::try_from(MAX_CLIENTS).unwrap()).map(stranger).collect();
+    fetch(&mut rings, ms(400_000), &strangers);
+    for n in 0..20 {
+        assert_eq!(rings.request_arrived(LAST, ms(401_000 + 1000 * n)), []);
+    }
+    assert!(rings.suspicions().next().unwrap().bits < 2.0);
+    fetch(&mut rings, ms(500_000), &[stranger(1000)]);
+    assert_eq!(rings.suspicions().count(), 1);
+}
+
+#[test]
 fn mapped_addresses_and_ends_without_a_start_do_no_harm() {
     let mut rings = LegacyRings::new();
     assert_eq!(rings.fetch_ended(&server(), Ended::GaveUp, ms(5)), []);
@@ -178,8 +298,14 @@ fn mapped_addresses_and_ends_without_a_start_do_no_harm() {
     fetch(&mut rings, ms(0), &[]);
     let news: Vec<_> = (1..=3).flat_map(|n| fetch(&mut rings, ms(60_000 * n), &[mapped])).collect();
     assert!(matches!(&news[..], [RingNews::Suspected(of)] if of.client == LAST), "{news:?}");
-    // A clock that goes back stands still.
-    assert_eq!(rings.request_arrived(LAST, ms(0)), []);
+    rings.fetch_started(&server(), ms(300_000)).unwrap();
+    rings.request_arrived(LAST, ms(300_010));
+    rings.fetch_ended(&server(), Ended::GaveUp, ms(300_020));
+    // A clock that goes back stands still: this is not soon after.
+    let later = ms(300_020) + LATE_FOR;
+    rings.request_arrived(LAST, later);
+    rings.request_arrived(LAST, ms(300_030));
+    assert_eq!(rings.suspicions().next().unwrap().others, 2);
 }
 
 /// A small generator: the same numbers for the same seed.
