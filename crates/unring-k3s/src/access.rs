@@ -7,6 +7,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 use thiserror::Error;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
+use x509_parser::x509::X509Name;
 use zeroize::Zeroizing;
 
 use crate::limits;
@@ -195,7 +196,10 @@ impl CertifiedUser {
     #[must_use]
     pub fn of_certificate(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
-        let subject = certificate.subject();
+        Self::of_subject(certificate.subject())
+    }
+
+    pub(crate) fn of_subject(subject: &X509Name<'_>) -> Option<Self> {
         let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
         let groups = subject.iter_organization().filter_map(|group| group.as_str().ok());
         let groups = groups.take(limits::MAX_GROUPS).map(str::to_owned).collect();

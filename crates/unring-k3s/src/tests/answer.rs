@@ -68,6 +68,8 @@ fn an_address_says_what_is_wrong_with_it() {
     assert_eq!(parse("x"), Err(InvalidK3sAddress::NotMultiaddr));
     assert_eq!(parse(""), Err(InvalidK3sAddress::NoPeerId));
     assert_eq!(parse("/ip4/10.0.0.1/tcp/1"), Err(InvalidK3sAddress::NoPeerId));
+    let got = limits::MAX_ADDRESS_BYTES + 1;
+    assert_eq!(parse(&"/".repeat(got)), Err(InvalidK3sAddress::TooLong { got }));
     let only_id = parse(&A[A.find("/p2p").unwrap()..]);
     assert!(matches!(only_id, Err(InvalidK3sAddress::Address(_))), "{only_id:?}");
 }

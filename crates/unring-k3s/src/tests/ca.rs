@@ -1,3 +1,4 @@
+use base64::Engine as _;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
@@ -47,6 +48,10 @@ fn what_the_hash_does_not_vouch_for_is_not_trusted() {
     let (leaf, _) = root.signs("leaf", &[], |_| {});
     let no_ca = format!("{}{leaf}", middle.pem);
     assert_eq!(read(&no_ca).0, hash_of(no_ca.as_bytes()));
+    // Nor one by a key that the CA gave to a node.
+    let node = root.no_ca("node");
+    let by_node = format!("{}{}{}", node.intermediate("middle").pem, node.pem, root.pem);
+    assert_eq!(read(&by_node).0, hash_of(by_node.as_bytes()));
     // Nor does a hash of the root vouch for the key of somebody whom it signed.
     let leaf_first = format!("{leaf}{}", root.pem);
     assert_eq!(read(&leaf_first).0, hash_of(leaf_first.as_bytes()));
@@ -78,6 +83,10 @@ fn what_is_no_ca_is_refused() {
         |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
     assert!(matches!(read(block("!!").as_bytes()), InvalidCa::NotPem(_)));
     assert!(matches!(read(block("AAAA").as_bytes()), InvalidCa::NotCertificate { index: 0 }));
+    // A certificate, and a byte behind it.
+    let more = [&Ca::root("a").der[..], &[0]].concat();
+    let more = block(&base64::engine::general_purpose::STANDARD.encode(more));
+    assert!(matches!(read(more.as_bytes()), InvalidCa::NotCertificate { index: 0 }));
     let long = vec![b'x'; limits::MAX_CA_BYTES + 1];
     assert!(matches!(read(&long), InvalidCa::TooLong { .. }));
     let many = Ca::root("a").pem.repeat(limits::MAX_CA_CERTIFICATES + 1);

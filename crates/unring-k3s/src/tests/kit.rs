@@ -34,7 +34,18 @@ impl Ca {
     }
 
     pub(super) fn intermediate(&self, name: &str) -> Self {
-        let (params, key) = (ca_params(name), rcgen::KeyPair::generate().unwrap());
+        self.below(ca_params(name))
+    }
+
+    /// One that signs though it is no CA: the key of any node can.
+    pub(super) fn no_ca(&self, name: &str) -> Self {
+        let mut params = ca_params(name);
+        params.is_ca = IsCa::ExplicitNoCa;
+        self.below(params)
+    }
+
+    fn below(&self, params: CertificateParams) -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let (pem, der) = (certificate.pem(), certificate.der().to_vec());
         Self { issuer: Issuer::new(params, key), pem, der }

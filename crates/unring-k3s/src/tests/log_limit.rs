@@ -36,6 +36,10 @@ fn clients_are_bounded_and_make_room_after_a_minute() {
     }
     assert_eq!(limit.line(client(5000), Ordinary, at(20)), None, "all were spoken of just now");
     assert_eq!(limit.line(client(5001), Ordinary, at(20)), None);
-    assert_eq!(limit.line(client(5000), Ordinary, at(70)), Some(0));
-    assert_eq!(limit.line(client(5001), Ordinary, at(70)), Some(0));
+    // It is looked for room once a second, whoever floods.
+    let ms = Duration::from_millis;
+    assert_eq!(limit.line(client(5000), Ordinary, ms(69_500)), None);
+    assert_eq!(limit.line(client(5000), Ordinary, ms(70_499)), None);
+    assert_eq!(limit.line(client(5000), Ordinary, ms(70_500)), Some(0));
+    assert_eq!(limit.line(client(5001), Ordinary, ms(70_500)), Some(0));
 }

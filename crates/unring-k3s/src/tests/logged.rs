@@ -100,6 +100,55 @@ fn what_is_not_said_hides_nothing() {
 }
 
 #[test]
+fn a_book_that_cannot_be_read_is_said_beside_what_was_served() {
+    let failed = Book { addresses: Err(Unavailable::Failed("why".into())), ..Book::of(&[]) };
+    let want = "WARN no p2p peer addrs for client at 10.0.0.9: why withheld=0";
+    assert_eq!(lines(failed, true, true, &[0]), [want]);
+    /// Answers, and then cannot.
+    struct Breaking(AtomicUsize);
+    impl Peers for Breaking {
+        fn admit(&self, _: &Caller<'_>) -> Admission {
+            Admission::Granted
+        }
+        fn addresses(&self, _: &Caller<'_>, _: usize) -> Result<Vec<K3sAddress>, Unavailable> {
+            match self.0.fetch_add(1, Ordering::Relaxed) {
+                0 => Ok(vec![A.parse().unwrap()]),
+                _ => Err(Unavailable::Failed("why".into())),
+            }
+        }
+    }
+    let server = K3sServer::new(Breaking(AtomicUsize::new(0)), Access::default(), None);
+    let lines = logged(|| (0..3).for_each(|second| ask(&server, true, true, second)));
+    assert_eq!((lines.len(), &*lines[1]), (2, want));
+}
+
+#[test]
+fn an_address_has_one_line_however_it_is_written() {
+    let server = K3sServer::new(Book::of(&[A]), Access::default(), None);
+    let lines = logged(|| {
+        for address in ["10.0.0.9", "::ffff:10.0.0.9"] {
+            let (head, ()) = Request::get("/v1-k3s/p2p").body(()).unwrap().into_parts();
+            server.respond(&head, address.parse().unwrap(), None, Duration::ZERO);
+        }
+    });
+    assert!(lines.len() == 1 && lines[0].contains(" 10.0.0.9 "), "{lines:?}");
+}
+
+#[test]
+fn only_who_asks_for_addresses_is_spoken_of() {
+    let book = || Counting([AtomicUsize::new(4), AtomicUsize::new(0)]);
+    for (path, count) in [("/v1-k3s/p2p", 1), ("/cacerts", 0), ("/other", 0)] {
+        let server = K3sServer::new(book(), Access::default(), None);
+        let lines = logged(|| {
+            let (head, ()) = Request::get(path).body(()).unwrap().into_parts();
+            let answer = server.respond(&head, [10, 0, 0, 9].into(), None, Duration::ZERO);
+            assert_eq!(answer.status().as_u16(), 429);
+        });
+        assert_eq!(lines.len(), count, "{path}: {lines:?}");
+    }
+}
+
+#[test]
 fn a_line_is_bounded() {
     let many = vec![A; limits::MAX_LOGGED_ADDRESSES + 3];
     let line = lines(Book::of(&many), true, true, &[0]).concat();
@@ -120,7 +169,8 @@ impl Peers for Counting {
             _ => Admission::Granted,
         }
     }
-    fn addresses(&self, _: &Caller<'_>, _: usize) -> Result<Vec<K3sAddress>, Unavailable> {
+    fn addresses(&self, _: &Caller<'_>, most: usize) -> Result<Vec<K3sAddress>, Unavailable> {
+        assert_eq!(most, limits::MAX_SERVED_ADDRESSES);
         self.0[1].fetch_add(1, Ordering::Relaxed);
         Ok(Vec::new())
     }
