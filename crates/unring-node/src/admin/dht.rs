@@ -10,12 +10,10 @@ use serde::Serialize;
 use unring_routing::{Key, LookupError, Readiness, Router as _};
 use unring_routing_kad::{KadCounters, KadRouter, LOOKUP_BUCKETS_MS};
 
+use crate::config::MAX_KEY_BYTES;
 use crate::errors::chain;
 use crate::node::Parts;
 use crate::node::dht::{AskError, look_up};
-
-/// Bytes of a key as text. The longest name of an image has 255 bytes and its registry as many.
-pub(crate) const MAX_KEY_BYTES: usize = 1024;
 
 /// Who provides a key. Fields are only ever added.
 #[derive(Debug, Serialize)]

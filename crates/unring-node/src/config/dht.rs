@@ -9,6 +9,12 @@ use super::error::ConfigError;
 use super::read::{duration, integer, path, text};
 use super::settings::Settings;
 
+/// Bytes of a key as text. The longest name of an image has 255 bytes and its registry as many.
+pub(crate) const MAX_KEY_BYTES: usize = 1024;
+
+/// Keys that a configuration may name: some for look-ups across a cluster to be tried with. Content advertises itself.
+const MAX_CONFIGURED_KEYS: usize = 64;
+
 /// How a node takes part in the DHT.
 #[derive(Clone, Debug)]
 pub struct Dht {
@@ -23,12 +29,14 @@ pub struct Dht {
     pub record_validity: Duration,
     /// Records of other nodes that are kept.
     pub max_records: usize,
+    /// Keys that this node provides for as long as it runs.
+    pub advertise: Vec<String>,
 }
 
 impl Dht {
     pub(super) fn read(s: &Settings) -> Result<Self, ConfigError> {
         let second = Duration::from_secs(1);
-        Ok(Self {
+        let dht = Self {
             server: s.parse("dht.mode", mode)?.unwrap_or(true),
             network_key_file: s.parse("dht.network_key_file", path)?,
             reprovide_interval: s
@@ -40,8 +48,19 @@ impl Dht {
             max_records: s
                 .parse("dht.max_records", integer(1024..=4_194_304))?
                 .unwrap_or(unring_routing_kad::MAX_PROVIDER_RECORDS),
-        })
+            advertise: s.parse_list("dht.advertise", MAX_CONFIGURED_KEYS, key)?.unwrap_or_default(),
+        };
+        if !dht.server && !dht.advertise.is_empty() {
+            let needs = "dht.mode = \"server\"";
+            return Err(ConfigError::Incomplete { key: "dht.advertise", needs });
+        }
+        Ok(dht)
     }
+}
+
+fn key(value: &Value) -> Option<String> {
+    let text = text(value)?;
+    (1..=MAX_KEY_BYTES).contains(&text.len()).then(|| text.to_owned())
 }
 
 fn mode(value: &Value) -> Option<bool> {

@@ -194,6 +194,11 @@ pub const KEYS: &[Key] = &[
         "1024 to 4194304",
         "Records of other nodes that are kept [default: 229376]",
     ),
+    list(
+        "dht.advertise",
+        "texts of 1 to 1024 bytes, at most 64",
+        "Keys that this node provides for as long as it runs, to try look-ups with",
+    ),
     key(
         "log.format",
         "auto, human or json",

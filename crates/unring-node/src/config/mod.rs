@@ -22,6 +22,7 @@ use unring_rate_governor::CpuBudget;
 
 pub use self::bootstrap::{Bootstrap, DnsName};
 pub use self::dht::Dht;
+pub(crate) use self::dht::MAX_KEY_BYTES;
 pub use self::error::ConfigError;
 pub(crate) use self::error::TOKEN_VARIABLE;
 pub use self::k3s::K3s;

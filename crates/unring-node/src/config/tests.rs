@@ -140,6 +140,26 @@ fn sources_of_first_peers_are_checked_when_they_are_read() {
 }
 
 #[test]
+fn keys_to_provide_are_bounded_texts_of_a_member_of_the_dht() {
+    let advertise = |value: &str| read(&format!("[dht]\nadvertise = {value}"), &[], &[]);
+    let keys = |value: &str| advertise(value).unwrap().dht.advertise;
+    assert_eq!(keys("[\"canary/a\", \"b\"]"), ["canary/a", "b"]);
+    assert_eq!(keys(&format!("\"{}\"", "x".repeat(1024))).len(), 1);
+    assert_eq!(keys(&format!("{:?}", [&"x"; 64])).len(), 64);
+    for bad in [
+        "[\"\"]".to_owned(),
+        format!("[\"{}\"]", "x".repeat(1025)),
+        format!("{:?}", [&"x"; 65]),
+        "[7]".to_owned(),
+    ] {
+        let error = advertise(&bad).unwrap_err();
+        assert!(error.contains("write texts of 1 to 1024 bytes, at most 64"), "{error}");
+    }
+    let off = read("[dht]\nmode = \"off\"\nadvertise = \"x\"", &[], &[]).unwrap_err();
+    assert_eq!(off, "dht.advertise is set and needs dht.mode = \"server\"");
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let error =
         Settings::default().add_file(std::path::Path::new("/nowhere/unring.toml")).unwrap_err();

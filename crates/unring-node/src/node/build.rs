@@ -18,6 +18,7 @@ use unring_routing_kad::{DialConfig, EventReceiver, Handle, Limits, Network};
 
 use super::control::Level;
 use super::memory::Memory;
+use super::named_keys::NamedKeys;
 use super::{BuildError, Node, P2pRuntime, Parts};
 use crate::addresses::{Advertised, default_route, multiaddr};
 use crate::config::Config;
@@ -138,6 +139,7 @@ impl Node {
             network: network_handle,
             sources,
             router,
+            named_keys: NamedKeys::default(),
             governor: Arc::new(Governor::new(governor_config(&config)?)),
             meter,
             throttled: Arc::new(AtomicU64::new(0)),

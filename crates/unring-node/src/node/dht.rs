@@ -13,6 +13,8 @@ use unring_routing_kad::{BadNetworkKey, KadConfig, Network, NetworkKey, StoreLim
 use super::Parts;
 use crate::addresses::Advertised;
 use crate::config::Dht;
+use crate::errors::chain;
+use crate::log::NODE;
 
 /// How look-ups are kept: Spegel's times. A node pulls some images at once, each of some ten layers.
 const LOOKUP: LookupConfig = LookupConfig {
@@ -83,6 +85,14 @@ pub(super) fn announce(network: &mut Network, advertised: &Advertised) {
     }
 }
 
+/// Provides the keys that the configuration names.
+pub(super) fn provide(parts: &Parts, dht: &Dht) {
+    let Some(router) = &parts.router else { return };
+    if let Err(error) = parts.named_keys.take_over(router.as_ref(), &dht.advertise) {
+        tracing::warn!(target: NODE, error = chain(&error), "the keys of dht.advertise are not provided");
+    }
+}
+
 /// Why an operator's question has no answer.
 #[derive(Debug, Error)]
 pub(crate) enum AskError {
@@ -115,6 +125,7 @@ mod tests {
             reprovide_interval: Duration::from_secs(60),
             record_validity: Duration::from_secs(90),
             max_records: 2048,
+            advertise: vec![],
         };
         let missing = network_key(&dht(&file)).unwrap_err();
         assert!(matches!(missing, NetworkKeyError::Unreadable { .. }));

@@ -7,6 +7,7 @@ mod error;
 mod libp2p;
 mod machine;
 mod memory;
+mod named_keys;
 mod reading;
 mod reload;
 mod run;
@@ -69,6 +70,7 @@ pub(crate) struct Parts {
     pub(crate) sources: Sources,
     /// `None`: it takes no part in the DHT.
     pub(crate) router: Option<Arc<unring_routing_kad::KadRouter>>,
+    pub(crate) named_keys: named_keys::NamedKeys,
     /// Where `/id` is served, if it is.
     pub(crate) id: Option<SocketAddr>,
     pub(crate) governor: Arc<Governor<CallerKey>>,

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Node, Parts};
+use super::{Node, Parts, dht};
 use crate::config::Config;
 use crate::log::NODE;
 use crate::security;
 
-/// Changes a running node: its upstreams, its CPU budget and who belongs to its cluster. Everything else needs a restart.
+/// Changes a running node: its upstreams, its CPU budget, the keys it names and who belongs to its cluster. Everything else needs a restart.
 #[derive(Clone, Debug)]
 pub struct Reload(Arc<Parts>);
 
@@ -30,6 +30,7 @@ impl Reload {
 
 fn take_over(parts: &Parts, config: &Config) {
     parts.level.configure(config.limits.cpu_budget);
+    dht::provide(parts, &config.dht);
     let addresses: Vec<_> = config.upstreams.iter().map(ToString::to_string).collect();
     let upstreams = parts.exchange.joins_since(&addresses);
     parts.exchange.event(|state, now| state.engine.set_upstreams(now, upstreams));
@@ -39,6 +40,6 @@ fn take_over(parts: &Parts, config: &Config) {
         event = "reloaded",
         upstreams = addresses.join(", "),
         cpu_budget_percent = config.limits.cpu_budget.percent(),
-        "upstreams, CPU budget and the keys of security are taken over; other keys take effect at the next start"
+        "upstreams, CPU budget, dht.advertise and the keys of security are taken over; other keys take effect at the next start"
     );
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use unring_peer_addr::{AcceptLimits, Incoming, ServerConfig, serve};
 
 use super::build::Bound;
-use super::{Node, Parts, control, libp2p};
+use super::{Node, Parts, control, dht, libp2p};
 use crate::errors::chain;
 use crate::exchange::NodeHandler;
 use crate::k3s::{self, ServerFiles};
@@ -42,6 +42,7 @@ impl Node {
         let Self { parts, bound, runtime } = self;
         let Bound { grpc, admin, k3s, id, network, network_events, writer } = bound;
         announce(&parts);
+        dht::provide(&parts, &parts.config.dht);
         if let Err(error) = parts.exchange.start_keeper(writer, &parts.p2p) {
             tracing::error!(target: NODE, error = chain(&error), "the system gives no thread for the disk");
             return Err(PartEnded("disk thread"));

@@ -73,6 +73,10 @@ const COMMANDS: &[(&str, Runs)] = &[
     ("cargo xtask dev-cluster --help", Test("a_wrong_argument_exits_64_and_touches_nothing")),
     ("unring serve --config /etc/unring/unring.toml", Test("every_setup_of_the_documents_parses")),
     ("unring serve --help", Test("help_and_version_are_no_errors")),
+    (
+        "unring lookup canary/server-1",
+        Test("keys_of_the_configuration_are_provided_and_follow_a_reload"),
+    ),
     ("unring lookup docker.io/library/nginx:1.27", LOOKUP),
     ("curl 'http://127.0.0.1:5873/dht?key=docker.io/library/nginx:1.27'", LOOKUP),
     ("unring version", Test("version_says_version_commit_and_protocol")),

@@ -1,11 +1,13 @@
 //! The DHT from outside: a node of it that this test runs, and what the program says of it.
 
 use std::num::NonZeroUsize;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::runtime::Runtime;
+use unring_peer::PeerId;
 use unring_routing::{Key, LookupConfig, Router as _};
 use unring_routing_kad::{
     Config, DialConfig, Handle, KadConfig, KadRouter, Limits, Network, NetworkKey, WantedPeer,
@@ -17,7 +19,7 @@ use super::support::{Node, Setup, run, unring, wait_for};
 struct Other {
     handle: Handle,
     router: Arc<KadRouter>,
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Other {
@@ -50,7 +52,7 @@ impl Other {
         let address = status["addresses"]["libp2p"][0].as_str().unwrap().parse().unwrap();
         let peer = node.peer_id.parse().unwrap();
         handle.set_peers(vec![WantedPeer { peer, addresses: vec![address], hearsay: false }]);
-        Self { handle, router, _runtime: runtime }
+        Self { handle, router, runtime }
     }
 }
 
@@ -105,6 +107,29 @@ fn what_another_node_advertises_is_looked_up() {
     });
     assert!(metric(&node, "unring_dht_records") <= 1024.0);
     assert_eq!(metric(&node, "unring_dht_store_alarms_total"), 1.0);
+    node.is_well();
+    node.stop();
+}
+
+#[test]
+fn keys_of_the_configuration_are_provided_and_follow_a_reload() {
+    let node = Setup::new().start("", "[dht]\nadvertise = [\"canary/1\", \"canary/2\"]");
+    let other = Other::start(&node, None);
+    let peer: PeerId = node.peer_id.parse().unwrap();
+    let finds = |name: &str| {
+        wait_for("the node among the providers", || {
+            let found = other.runtime.block_on(other.router.lookup(Key::new(name)));
+            found.ok()?.all().iter().any(|provider| provider.peer == peer).then_some(())
+        });
+    };
+    finds("canary/1");
+    finds("canary/2");
+    node.setup.configure("", "[dht]\nadvertise = [\"canary/2\", \"canary/3\", \"canary/4\"]");
+    let pid = node.pid().to_string();
+    assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    finds("canary/3");
+    finds("canary/4");
+    assert_eq!(node.status()["dht"]["advertised"], 3, "canary/1 is withdrawn");
     node.is_well();
     node.stop();
 }
