@@ -20,12 +20,18 @@ const NAMES: &str = "/run/netns";
 /// What each name begins with; the process id follows.
 const PREFIX: &str = "unring-";
 
-/// The network of the nodes, as a number: 10.77.0.0/16. It exists in these namespaces alone. The tool is .1.
-const NETWORK: u32 = 0x0a4d_0000;
+/// The network of the nodes: 10.77.0.0/16. It exists in these namespaces alone.
 const NETWORK_BITS: u32 = 16;
+
+/// The tool's address in it, as a number: 10.77.0.1. The nodes follow.
+const TOOL: u32 = 0x0a4d_0001;
 
 /// The ports of each node. There is nobody else in its namespace.
 const PORTS: [u16; 4] = [5871, 5872, 5873, 5874];
+
+/// The two bridges, and the tool's hardware address at each. The tool is on both with one address.
+const LEFT: (&str, &str) = ("left", "02:00:00:00:00:01");
+const RIGHT: (&str, &str) = ("right", "02:00:00:00:00:02");
 
 /// Namespaces of a cluster. Dropping it removes them, with bridges, lines and addresses.
 #[derive(Debug)]
@@ -85,13 +91,23 @@ impl Netns {
         }
         ip(&["-n", &made.hub, "-batch", "-"], &made.bridges())?;
         for (index, name) in made.nodes.iter().enumerate() {
-            let address = address(index);
-            let lines = format!(
-                "link set lo up\naddress add {address}/{NETWORK_BITS} dev eth0\nlink set eth0 up\n"
-            );
-            ip(&["-n", name, "-batch", "-"], &lines)?;
+            ip(&["-n", name, "-batch", "-"], &made.line_of(index))?;
         }
         Ok(made)
+    }
+
+    /// What a node's namespace has, and who is where: told and not asked for, since a question that nobody answers would tell the
+    /// node of a partition within 3 s ("No route to host"), which no partition between machines further apart does.
+    fn line_of(&self, index: usize) -> String {
+        let mut lines = format!(
+            "link set lo up\naddress add {}/{NETWORK_BITS} dev eth0\nlink set eth0 up\n",
+            address(index)
+        );
+        let others = (0..self.nodes.len()).filter(|other| *other != index);
+        for host in others.map(host) {
+            lines += &neighbour(host, hardware_address(host), "eth0");
+        }
+        lines + &neighbour(TOOL, self.bridge(index).1, "eth0")
     }
 
     /// Two bridges, the line between them, an address of our own, and a line to each node.
@@ -106,21 +122,34 @@ impl Netns {
         for up in ["left", "right", "between", "across"] {
             lines += &format!("link set {up} up\n");
         }
-        lines += &format!("address add {}/{NETWORK_BITS} dev left\n", Ipv4Addr::from(NETWORK + 1));
+        for (bridge, at) in [LEFT, RIGHT] {
+            lines += &format!("link set {bridge} address {at}\n");
+        }
+        let tool = Ipv4Addr::from(TOOL);
+        lines += &format!("address add {tool}/{NETWORK_BITS} dev left\n");
         for (index, name) in self.nodes.iter().enumerate() {
-            let (line, bridge) =
-                (format!("node{index}"), if index < self.left() { "left" } else { "right" });
+            let (line, (bridge, _)) = (format!("node{index}"), self.bridge(index));
             lines += &format!(
-                "link add name {line} type veth peer name eth0 netns {name}\n\
-                 link set {line} master {bridge}\nlink set {line} up\n"
+                "link add name {line} type veth peer name eth0 address {} netns {name}\n\
+                 link set {line} master {bridge}\nlink set {line} up\n",
+                hardware_address(host(index))
             );
+            // Straight to the node's own bridge, so that the tool reaches both halves of a cut network.
+            lines += &format!("route add {}/32 dev {bridge} src {tool}\n", address(index));
+            lines += &neighbour(host(index), hardware_address(host(index)), bridge);
         }
         lines
     }
 
-    /// How many nodes, from the first, are on the bridge that the tool is on.
+    /// How many nodes, from the first, are the first half.
     pub fn left(&self) -> usize {
         self.nodes.len().div_ceil(2)
+    }
+
+    /// The bridge of a node, and the tool's hardware address there.
+    fn bridge(&self, index: usize) -> (&'static str, String) {
+        let (name, at) = if index < self.left() { LEFT } else { RIGHT };
+        (name, at.to_owned())
     }
 
     /// The name of the namespace of the node at `index`.
@@ -156,7 +185,8 @@ impl Netns {
         entered.map_err(|source| NetnsError::Enter { path, source })
     }
 
-    /// Cuts the line between the bridges: neither half hears anything of the other, not even that it is gone.
+    /// Cuts the line between the bridges. Whatever is sent across is dropped without a word: neither half hears anything of the
+    /// other, not even that it is gone, and all interfaces of the nodes stay up.
     ///
     /// # Errors
     /// `ip` refuses.
@@ -182,10 +212,27 @@ impl Drop for Netns {
     }
 }
 
-/// A node's address. [`crate::topology::MAX_NODES`] is far below what the network has.
+/// A node's address.
 fn address(index: usize) -> IpAddr {
-    let host = u32::try_from(index).unwrap_or(u32::MAX >> NETWORK_BITS).saturating_add(2);
-    IpAddr::V4(Ipv4Addr::from(NETWORK.saturating_add(host)))
+    IpAddr::V4(Ipv4Addr::from(host(index)))
+}
+
+/// The same as a number. [`crate::topology::MAX_NODES`] is far below what the network has.
+fn host(index: usize) -> u32 {
+    let host = u32::try_from(index).unwrap_or(u32::MAX >> NETWORK_BITS);
+    TOOL.saturating_add(1).saturating_add(host)
+}
+
+/// Of whoever has this address: the address itself, marked as locally administered (IEEE 802, section 8.2).
+fn hardware_address(host: u32) -> String {
+    let [a, b, c, d] = host.to_be_bytes();
+    format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+}
+
+/// Where this host is, once and for all.
+fn neighbour(host: u32, at: String, device: &str) -> String {
+    let ip = Ipv4Addr::from(host);
+    format!("neighbour add {ip} lladdr {at} nud permanent dev {device}\n")
 }
 
 /// Removes the namespaces of processes that are gone, such as one that was killed.
@@ -232,7 +279,7 @@ fn run(args: &[&str], input: &str) -> io::Result<Output> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Netns, owner};
+    use super::{LEFT, Netns, RIGHT, owner};
 
     #[test]
     fn names_of_others_are_left_alone() {
@@ -252,7 +299,20 @@ mod tests {
         assert_eq!(grpc, ["10.77.0.2:5871", "10.77.0.3:5871", "10.77.0.4:5871"]);
         assert_eq!(netns.left(), 2);
         let lines = netns.bridges();
-        assert!(lines.contains("peer name eth0 netns n2\nlink set node1 master left\n"), "{lines}");
+        let line =
+            "peer name eth0 address 02:00:0a:4d:00:03 netns n2\nlink set node1 master left\n";
+        assert!(lines.contains(line), "{lines}");
         assert!(lines.contains("netns n3\nlink set node2 master right\n"), "{lines}");
+        let own = netns.line_of(1);
+        assert_eq!(own.matches("nud permanent dev eth0\n").count(), 3, "{own}");
+        let other = "neighbour add 10.77.0.4 lladdr 02:00:0a:4d:00:04 nud permanent dev eth0\n";
+        assert!(own.contains(other), "{own}");
+        let tool = |index, bridge: (&str, &str)| {
+            let line = format!("neighbour add 10.77.0.1 lladdr {} nud", bridge.1);
+            assert!(netns.line_of(index).contains(&line), "{line}");
+        };
+        tool(1, LEFT);
+        tool(2, RIGHT);
+        assert!(lines.contains("route add 10.77.0.4/32 dev right src 10.77.0.1\n"), "{lines}");
     }
 }

@@ -8,6 +8,7 @@ mod fake;
 mod fake_naive;
 mod fake_node;
 mod grpc;
+mod netns;
 mod triggers;
 
 use std::path::Path;
