@@ -9,6 +9,7 @@ use clap::{Parser, ValueEnum};
 use dev_cluster::cluster::{Setup, ready_deadline};
 use dev_cluster::partition::Partition;
 use dev_cluster::plan::{MAX_TRIGGERS, Plan};
+use dev_cluster::providers::FOUND_WITHIN;
 use dev_cluster::topology::{MAX_NODES, Shape, Topology};
 use dev_cluster::{baseline, error_chain, mixed};
 
@@ -103,8 +104,9 @@ impl Args {
         // Made once everything else is known to be right.
         let setup = Setup { unring, topology, ready_within, netns: None };
         let partition = self.partition(setup.topology.nodes.len())?;
-        let (watch_for, triggers) = (self.watch_for, self.triggers);
-        Ok(Plan { setup, seed: self.seed, watch_for, triggers, partition, baseline, mixed })
+        let (seed, watch_for, triggers) = (self.seed, self.watch_for, self.triggers);
+        let found_within = FOUND_WITHIN;
+        Ok(Plan { setup, seed, watch_for, triggers, found_within, partition, baseline, mixed })
     }
 
     /// The partition of so many nodes, which must have time to heal.

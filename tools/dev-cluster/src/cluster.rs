@@ -18,6 +18,7 @@ use crate::netns::Netns;
 use crate::node_config;
 use crate::node_process::{NodeError, NodeProcess};
 use crate::ports;
+use crate::providers;
 use crate::topology::Topology;
 
 /// How often a start is tried when a port was taken between being picked and being bound.
@@ -258,6 +259,7 @@ fn start_nodes(
         let upstreams = node_config::upstream_urls(topology, index, &ports);
         let mut config = node_config::build(spec, own, upstreams, &NodeProcess::data_dir(&folder));
         k3s.configure(&mut config, own);
+        providers::configure(&mut config, &spec.name);
         let mut node = NodeProcess::new(&setup.unring, &folder, &spec.name, *own, config);
         if let Some(namespace) = setup.netns.as_ref().and_then(|netns| netns.name(index)) {
             node.enter(namespace);

@@ -19,6 +19,7 @@ pub mod node_process;
 pub mod partition;
 pub mod plan;
 pub mod ports;
+pub mod providers;
 pub mod report;
 pub mod run;
 pub mod screen;

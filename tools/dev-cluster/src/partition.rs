@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cluster::Cluster;
+use crate::topology::Topology;
 use crate::watch::Watch;
 
 /// The halves must have found each other so soon after the end.
@@ -14,6 +15,12 @@ pub const FOUND_WITHIN: Duration = Duration::from_secs(15);
 
 /// A partition that lasts so long must have been noticed: a silent connection is given up after 25 s.
 pub const NOTICED_AFTER: Duration = Duration::from_secs(30);
+
+/// How long others believe what a node told them, where the configuration does not say it: its default, which is Spegel's.
+const RECORD_VALIDITY: Duration = Duration::from_secs(19 * 60);
+
+/// What is no longer believed is gone so soon: nodes look for it every few seconds.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
 
 /// When the halves are cut off, from the moment when all nodes are ready, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +40,33 @@ pub struct PartitionReport {
     pub lasted_s: f64,
     /// Whether a node lost the connection to a node of the other half.
     pub noticed: bool,
+    /// Records of other nodes that all nodes held together when it began.
+    pub records_before: usize,
+    /// The same at its end: those of the other half, if it lasted longer than they are believed, are gone.
+    pub records_kept: usize,
+    /// Seconds from its end until they held as many as before.
+    pub records_again_s: Option<f64>,
     /// Seconds from its end until every node knew and was connected to all that it should be; null if that was not within 15 s.
+    pub peers_again_s: Option<f64>,
+    /// Seconds from its end until every node had found the key of each other; null if that was not within 15 s.
+    pub providers_again_s: Option<f64>,
+    /// The later of both; null if one is.
     pub found_again_s: Option<f64>,
+}
+
+/// What is judged of a partition, beside what was missing at last.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// How long it lasted.
+    pub lasted: Duration,
+    /// Whether a node lost the connection to a node of the other half.
+    pub noticed: bool,
+    /// How long nodes believe what they were told, at most.
+    pub validity: Duration,
+    /// As in [`PartitionReport::records_before`].
+    pub records_before: usize,
+    /// As in [`PartitionReport::records_kept`].
+    pub records_kept: usize,
 }
 
 impl FromStr for Partition {
@@ -57,13 +89,24 @@ impl FromStr for Partition {
 impl PartitionReport {
     /// It in a line, for people.
     pub fn line(&self) -> String {
-        let Self { at_s, lasted_s, .. } = self;
+        let Self { at_s, lasted_s, records_before, records_kept, .. } = self;
         let noticed = if self.noticed { "noticed" } else { "not noticed" };
-        let found = match self.found_again_s {
-            Some(seconds) => format!("all found again {seconds} s after its end"),
-            None => format!("not all found again {} s after its end", FOUND_WITHIN.as_secs()),
+        let again = |seconds: Option<f64>| match seconds {
+            Some(seconds) => format!("{seconds} s"),
+            None => format!("more than {} s", FOUND_WITHIN.as_secs()),
         };
-        format!("  parted after {at_s} s for {lasted_s} s, {noticed}; {found}")
+        let mut line = format!(
+            "  parted after {at_s} s for {lasted_s} s, {noticed}; all peers again {} after its end, all keys in the DHT {}",
+            again(self.peers_again_s),
+            again(self.providers_again_s)
+        );
+        if records_kept < records_before {
+            line += &format!(
+                "; of {records_before} records in the DHT {records_kept} were left, as many as before again {}",
+                again(self.records_again_s)
+            );
+        }
+        line
     }
 }
 
@@ -101,33 +144,64 @@ pub fn missing(cluster: &Cluster, watch: &Watch) -> Vec<String> {
     missing
 }
 
-/// The laws of a partition that did not hold: one that lasts is noticed, and nothing is missing some seconds after its end.
-pub fn judge(lasted: Duration, noticed: bool, missing: &[String]) -> Vec<String> {
+/// How long nodes believe what they were told, at most: as their configuration says, else 19 min, as Spegel.
+pub fn validity(topology: &Topology) -> Duration {
+    let validity = topology.nodes.iter().map(|node| {
+        let dht = node.config.get("dht").and_then(|dht| dht.get("record_validity"));
+        let text = dht.and_then(toml::Value::as_str);
+        text.and_then(|text| humantime::parse_duration(text).ok()).unwrap_or(RECORD_VALIDITY)
+    });
+    validity.max().unwrap_or(RECORD_VALIDITY)
+}
+
+/// Records of other nodes that all nodes hold together.
+pub fn records(watch: &Watch) -> usize {
+    watch.nodes().iter().filter_map(|node| Some(node.status().dht.as_ref()?.records)).sum()
+}
+
+/// The laws of a partition that did not hold: one that lasts is noticed, what nodes were told is forgotten in time and told again,
+/// and no peer of `missing` is missing some seconds after its end.
+pub fn judge(seen: &Seen, missing: &[String], records_again_s: Option<f64>) -> Vec<String> {
+    let Seen { lasted, noticed, validity, records_before, records_kept } = *seen;
+    let (within, lasted_s) = (FOUND_WITHIN.as_secs(), lasted.as_secs());
     let mut failures = Vec::new();
     if !noticed && lasted >= NOTICED_AFTER {
         failures.push(format!(
-            "no node lost a connection in a partition of {} s, expected that within {} s: were they parted?",
-            lasted.as_secs(),
+            "no node lost a connection in a partition of {lasted_s} s, expected that within {} s: were they parted?",
             NOTICED_AFTER.as_secs()
         ));
     }
-    if !missing.is_empty() {
+    if lasted >= validity + FORGOTTEN_AFTER && records_kept >= records_before {
         failures.push(format!(
-            "{} s after the partition ended {}, expected all to have found each other; see peers and \
+            "the nodes still hold {records_kept} records of {records_before} after a partition of {lasted_s} s, expected \
+             those of the other half to be forgotten after {} s: were they parted?",
+            validity.as_secs()
+        ));
+    }
+    if records_again_s.is_none() {
+        failures.push(format!(
+            "{within} s after the partition ended the nodes do not hold as many records as before ({records_before}), \
+             expected those of the other half to be told again; see dht in statusz.json of all nodes"
+        ));
+    }
+    // Where nobody had noticed, a connection may be given up only now.
+    if !missing.is_empty() && (noticed || lasted >= NOTICED_AFTER) {
+        failures.push(format!(
+            "{within} s after the partition ended {}, expected all to have found each other; see peers and \
              libp2p in statusz.json of these nodes, and their logs",
-            FOUND_WITHIN.as_secs(),
             missing.join(", ")
         ));
     }
     failures
 }
 
-/// Whether a node of the first half, of so many, has lost its connection to one of the other.
+/// Whether a node has lost its connection to one of the other half; the first half has so many.
 pub fn is_noticed(cluster: &Cluster, watch: &Watch, left: usize) -> bool {
-    let others: BTreeSet<&String> = cluster.peer_ids().iter().skip(left).collect();
-    watch.nodes().iter().take(left).filter(|node| node.error.is_none()).any(|node| {
+    let ids = cluster.peer_ids();
+    watch.nodes().iter().enumerate().filter(|(_, node)| node.error.is_none()).any(|(own, node)| {
         let live = &node.status().libp2p.connected_peers;
-        others.iter().any(|other| !live.contains(other))
+        let others = ids.iter().enumerate().filter(|(other, _)| (*other < left) != (own < left));
+        others.into_iter().any(|(_, other)| !live.contains(other))
     })
 }
 
@@ -135,7 +209,10 @@ pub fn is_noticed(cluster: &Cluster, watch: &Watch, left: usize) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use super::{NOTICED_AFTER, Partition, PartitionReport, judge};
+    use super::{
+        NOTICED_AFTER, Partition, PartitionReport, RECORD_VALIDITY, Seen, judge, validity,
+    };
+    use crate::topology::Topology;
 
     #[test]
     fn a_partition_is_read_as_people_write_it() {
@@ -147,19 +224,68 @@ mod tests {
             assert!(wrong.parse::<Partition>().is_err(), "{wrong}");
         }
     }
+
     #[test]
     fn a_partition_that_shows_nowhere_or_does_not_heal_is_a_failure() {
         let missing = ["node-1 has no connection to node-2".to_owned()];
-        assert_eq!(judge(NOTICED_AFTER, true, &[]), [""; 0]);
-        assert_eq!(judge(NOTICED_AFTER / 2, false, &[]), [""; 0]);
-        assert!(judge(NOTICED_AFTER, false, &[])[0].contains("were they parted?"));
-        assert!(judge(NOTICED_AFTER, true, &missing)[0].contains(&missing[0]));
-        let report =
-            PartitionReport { at_s: 5.0, lasted_s: 40.0, noticed: true, found_again_s: None };
-        let line = report.line();
-        assert_eq!(
-            line,
-            "  parted after 5 s for 40 s, noticed; not all found again 15 s after its end"
-        );
+        let seen = Seen {
+            lasted: NOTICED_AFTER,
+            noticed: true,
+            validity: RECORD_VALIDITY,
+            records_before: 12,
+            records_kept: 12,
+        };
+        let short = Seen { lasted: NOTICED_AFTER / 2, noticed: false, ..seen };
+        let again = Some(1.0);
+        let check = |seen: &Seen, missing: &[String], again, expected: Option<&str>| {
+            let failures = judge(seen, missing, again);
+            match expected {
+                None => assert_eq!(failures, [""; 0]),
+                Some(text) => assert!(failures[0].contains(text), "{failures:?}"),
+            }
+        };
+        check(&seen, &[], again, None);
+        check(&short, &missing, again, None);
+        check(&Seen { noticed: false, ..seen }, &[], again, Some("were they parted?"));
+        check(&seen, &missing, again, Some(&missing[0]));
+        check(&seen, &[], None, Some("do not hold as many records as before (12)"));
+        let forgetful = Seen { validity: Duration::from_secs(19), ..seen };
+        check(&forgetful, &[], again, Some("still hold 12 records of 12"));
+        check(&Seen { records_kept: 4, ..forgetful }, &[], again, None);
+    }
+
+    #[test]
+    fn a_line_says_what_was_found_again_and_what_was_told_again() {
+        let report = PartitionReport {
+            at_s: 5.0,
+            lasted_s: 40.0,
+            noticed: true,
+            records_before: 6,
+            records_kept: 6,
+            records_again_s: Some(0.1),
+            peers_again_s: Some(7.5),
+            providers_again_s: None,
+            found_again_s: None,
+        };
+        let line = "  parted after 5 s for 40 s, noticed; all peers again 7.5 s after its end, all keys in the DHT more than 15 s";
+        assert_eq!(report.line(), line);
+        let forgotten = PartitionReport { records_kept: 2, ..report };
+        let end = "; of 6 records in the DHT 2 were left, as many as before again 0.1 s";
+        assert_eq!(forgotten.line(), line.to_owned() + end);
+    }
+
+    #[test]
+    fn records_are_believed_as_long_as_the_most_patient_node_does() {
+        let text =
+            "[[node]]\nname = 'a'\nconfig.dht.record_validity = '19s'\n[[node]]\nname = 'b'\n";
+        let patient = Topology::from_toml("f", text).unwrap();
+        assert_eq!(validity(&patient), RECORD_VALIDITY);
+        let forgetful = format!("{text}config.dht.record_validity = '20s'");
+        let forgetful = Topology::from_toml("f", &forgetful).unwrap();
+        assert_eq!(validity(&forgetful), Duration::from_secs(20));
+        let text = include_str!("../topologies/forgetful.toml");
+        let of_the_documents = Topology::from_toml("f", text).unwrap();
+        assert_eq!(validity(&of_the_documents), Duration::from_secs(19));
+        assert_eq!(of_the_documents.graph().rings()[0].members.len(), 6);
     }
 }

@@ -31,6 +31,8 @@ pub struct Plan {
     pub watch_for: Option<Duration>,
     /// How many triggers to send at the beginning, and again at the end.
     pub triggers: usize,
+    /// How long a key may take to be found.
+    pub found_within: Duration,
     /// When the nodes are cut into two halves, and for how long; it needs [`Setup::netns`].
     pub partition: Option<Partition>,
     /// Nodes without loop protection to compare with, after these and for as long.

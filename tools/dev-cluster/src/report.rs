@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 use crate::baseline::BaselineReport;
 use crate::mixed::LegacyReport;
 use crate::partition::PartitionReport;
+use crate::providers::ProvidersReport;
 
 /// What a run showed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -25,6 +26,8 @@ pub struct Report {
     pub rings: Vec<RingReport>,
     /// Each node in numbers, in the order of the topology.
     pub per_node: InOrder<NodeReport>,
+    /// Whether nodes find each other's keys in the DHT; null when the run was stopped before they were asked.
+    pub providers: Option<ProvidersReport>,
     /// What became of the partition, where one was asked for.
     pub partition: Option<PartitionReport>,
     /// Nodes without loop protection beside these, where that was asked for.
@@ -147,6 +150,7 @@ impl Report {
             lines.push(format!("  ring {}; cut {cut}", circuit.join(" -> ")));
         }
         lines.extend(self.legacy.iter().map(|legacy| format!("  {}", legacy.summary())));
+        lines.extend(self.providers.iter().map(ProvidersReport::line));
         lines.extend(self.partition.iter().map(PartitionReport::line));
         lines.extend(self.baseline.iter().map(BaselineReport::table));
         lines.extend(self.failures.iter().map(|failure| format!("  - {failure}")));
@@ -210,6 +214,7 @@ mod tests {
     use super::{
         CutReport, Endpoint, InOrder, Invariants, NodeReport, Report, RingReport, Verdict, to_json,
     };
+    use crate::providers::ProvidersReport;
 
     fn names(names: &[&str]) -> Vec<String> {
         names.iter().map(|&name| name.to_owned()).collect()
@@ -252,6 +257,12 @@ mod tests {
             },
             rings: vec![ring],
             per_node: InOrder(vec![("node-2".into(), node.clone()), ("node-10".into(), node)]),
+            providers: Some(ProvidersReport {
+                expected: 2,
+                found: 1,
+                p50_ms: Some(1.5),
+                p99_ms: Some(1.5),
+            }),
             partition: None,
             baseline: None,
             legacy: None,
@@ -263,6 +274,7 @@ mod tests {
             report.summary(),
             "FAIL: ring of 2 nodes for 15 s; a request cost at most 2 messages over 3 joins; rings: 1 found, 1 expected\n  \
              ring node-10 -> node-2 -> node-10; cut node-2 -> node-10\n  \
+             keys of other nodes found in the DHT: 1 of 2; a look-up took p50 1.5 ms, p99 1.5 ms\n  \
              - node-2 is tired"
         );
     }

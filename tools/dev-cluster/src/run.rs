@@ -1,5 +1,8 @@
 //! One run: start, watch, trigger, end, judge, report.
 
+mod look_up;
+mod parted;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
@@ -14,9 +17,9 @@ use crate::error_chain;
 use crate::logs::{self, LogSummary};
 use crate::messages::RequestKey;
 use crate::mixed::{self, Legacy, Planned};
-use crate::netns::Netns;
-use crate::partition::{self, FOUND_WITHIN, NOTICED_AFTER, Partition, PartitionReport};
+use crate::partition::PartitionReport;
 use crate::plan::{LOOK_EVERY, Plan, STOP_POLL, last_triggers};
+use crate::providers::ProvidersReport;
 use crate::report::{InOrder, NodeReport, Report, Verdict, to_json};
 use crate::screen::Screen;
 use crate::talk;
@@ -152,7 +155,9 @@ impl Run<'_> {
             }
         }
         let ran = self.began.elapsed();
-        self.finish(&watch, ran, &sent)
+        // Behind the last look, so that it costs the nodes nothing in the verdict on their CPU.
+        let providers = self.look_up(&watch);
+        self.finish(&watch, ran, &sent, providers)
     }
 
     /// Looks at the nodes every second until `end`, a stop, or the end of all of them.
@@ -166,42 +171,6 @@ impl Run<'_> {
                 thread::sleep(STOP_POLL);
             }
         }
-    }
-
-    /// Cuts the nodes into two halves and mends it again, whatever happens in between; then waits until they have found each other.
-    fn part(&mut self, watch: &mut Watch, partition: Partition, netns: &Netns) {
-        self.watch_until(watch, Some(partition.at));
-        let began = self.began.elapsed();
-        let cut = netns.cut();
-        self.screen.note(&format!("Cut in two halves for {:?}.", partition.lasts));
-        self.watch_until(watch, Some(began.saturating_add(partition.lasts)));
-        self.look(watch);
-        let noticed = partition::is_noticed(&self.cluster, watch, netns.left());
-        let outcome = cut.and_then(|()| netns.heal());
-        let (ended, lasted) = (Instant::now(), self.began.elapsed() - began);
-        if let Err(error) = outcome {
-            self.failures.push(format!("the nodes were not parted: {}", error_chain(&error)));
-            return;
-        }
-        let mut missing;
-        loop {
-            self.look(watch);
-            missing = partition::missing(&self.cluster, watch);
-            if missing.is_empty() || ended.elapsed() > FOUND_WITHIN || self.stop.is_wanted() {
-                break;
-            }
-            thread::sleep(STOP_POLL);
-        }
-        let found_again = ended.elapsed();
-        if noticed || lasted >= NOTICED_AFTER {
-            self.failures.extend(partition::judge(lasted, noticed, &missing));
-        }
-        self.partition = Some(PartitionReport {
-            at_s: rounded(began.as_secs_f64(), 1),
-            lasted_s: rounded(lasted.as_secs_f64(), 1),
-            noticed,
-            found_again_s: missing.is_empty().then(|| rounded(found_again.as_secs_f64(), 1)),
-        });
     }
 
     /// Goes on while a ring through servers of K3s is not suspected that must be: how long that takes depends on how busy
@@ -275,6 +244,7 @@ impl Run<'_> {
         watch: &Watch,
         ran: Duration,
         sent: &[(u64, bool)],
+        providers: Option<ProvidersReport>,
     ) -> Result<(Report, Cost), RunError> {
         for (node, seen) in self.cluster.nodes().iter().zip(watch.nodes()) {
             if let Err(err) = std::fs::write(node.status_file(), &seen.last.json) {
@@ -338,6 +308,7 @@ impl Run<'_> {
             invariants: judgement.invariants,
             rings: judgement.rings,
             per_node,
+            providers,
             partition: self.partition,
             baseline: None,
             legacy,
@@ -372,6 +343,7 @@ fn not_started(plan: &Plan, error: &StartError) -> Report {
         },
         rings: Vec::new(),
         per_node: InOrder(Vec::new()),
+        providers: None,
         partition: None,
         baseline: None,
         legacy: None,

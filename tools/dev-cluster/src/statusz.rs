@@ -34,6 +34,16 @@ pub struct Statusz {
     pub first_peer: FirstPeer,
     /// Its side of K3s's path.
     pub k3s: K3s,
+    /// Its part in the DHT; `None` when it takes none.
+    pub dht: Option<Dht>,
+}
+
+/// A node's part in the DHT.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Dht {
+    /// Records of other nodes that it keeps.
+    pub records: usize,
 }
 
 /// How a node looks for a first peer.

@@ -41,6 +41,10 @@ const COMMANDS: &[(&str, Runs)] = &[
     ("cargo xtask bench storm", Nobody("numbers to publish are taken by hand, on a quiet machine")),
     ("cargo xtask bench --quick", Ci),
     ("sudo cargo xtask dev-cluster --netns --nodes 4 --partition 5s,35s --for 60s", Ci),
+    (
+        "sudo cargo xtask dev-cluster --netns --topology tools/dev-cluster/topologies/forgetful.toml --partition 5s,35s --for 60s",
+        Ci,
+    ),
     ("cargo xtask fuzz", Ci),
     ("cargo xtask fuzz record --for 600", Nobody("the same, for longer")),
     ("cargo xtask check-crate unring-dedup-store", Ci),

@@ -62,6 +62,9 @@ fn a_good_run_passes_and_prints_nothing_but_its_report() {
     assert_eq!(report["invariants"]["joins"], 12);
     assert_eq!(report["rings"][0]["nodes"].as_array().unwrap().len(), 12);
     assert_eq!(report["per_node"]["node-12"]["peers_known"], 11);
+    let providers =
+        serde_json::json!({"expected": 132, "found": 132, "p50_ms": 1.3, "p99_ms": 1.3});
+    assert_eq!(report["providers"], providers);
     assert_eq!(
         report["per_node"]["node-12"]["cpu_percent_of_core"],
         Value::Null,

@@ -109,6 +109,9 @@ impl FakeNode {
             }
             Some("/readyz") => ("200 OK", "ready".to_owned()),
             Some("/statusz") => ("200 OK", self.status().to_string()),
+            Some(path) if path.starts_with("/dht?key=") => {
+                ("200 OK", self.providers(path.trim_start_matches("/dht?key=")).to_string())
+            }
             _ => ("404 Not Found", String::new()),
         };
         // A client that has gone away is not this node's concern.
@@ -140,8 +143,31 @@ impl FakeNode {
             "rings": rings.collect::<Vec<_>>(),
             "exchange": {"served": 1, "sent": sent, "recent": [{"origin": "peer-node-1", "request_id": "01", "sent": sent}]},
             "libp2p": {"connected_peers": known().map(|node| format!("peer-{}", cluster[node].0)).collect::<Vec<_>>()},
+            "dht": self.takes_part().then(|| json!({"records": graph.component(own).len()})),
             "budget": {"p2p_cpu_seconds": 0.01, "limit_percent": 5.0},
         })
+    }
+
+    fn takes_part(&self) -> bool {
+        self.config["dht"].get("advertise").is_some()
+    }
+
+    /// Who has this key in its configuration and is connected by joins.
+    fn providers(&self, key: &str) -> Value {
+        let cluster = self.cluster();
+        let own = cluster.iter().position(|(name, _)| *name == self.name).unwrap();
+        let provides = |config: &Table| {
+            let keys = config["dht"].get("advertise").and_then(toml::Value::as_array);
+            keys.is_some_and(|keys| keys.iter().any(|own| own.as_str() == Some(key)))
+        };
+        let connected = graph(&cluster).component(own).into_iter();
+        let found = connected.map(|node| &cluster[node]).filter(|(name, config)| {
+            let hidden = self.fake.get("does_not_find").and_then(toml::Value::as_str);
+            provides(config) && hidden != Some(name)
+        });
+        let providers: Vec<_> =
+            found.map(|(name, _)| json!({"peer_id": format!("peer-{name}")})).collect();
+        json!({"providers": providers, "took_ms": 1.25})
     }
 
     fn forgets(&self, name: &str) -> bool {

@@ -9,6 +9,7 @@ mod fake_naive;
 mod fake_node;
 mod grpc;
 mod netns;
+mod providers;
 mod triggers;
 
 use std::path::Path;

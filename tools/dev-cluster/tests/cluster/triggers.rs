@@ -6,16 +6,17 @@ use std::time::Duration;
 use dev_cluster::cluster::Stop;
 use dev_cluster::dir::ClusterDir;
 use dev_cluster::plan::Plan;
+use dev_cluster::providers::FOUND_WITHIN;
 use dev_cluster::report::Report;
 use dev_cluster::run::run;
 use dev_cluster::screen::Screen;
-use dev_cluster::topology::Shape;
+use dev_cluster::topology::{Shape, Topology};
 use dev_cluster::trigger::{Trigger, TriggerError};
 
 use crate::setup;
 
 #[derive(Default)]
-struct Notes {
+pub(crate) struct Notes {
     called: Vec<String>,
     deaf: bool,
 }
@@ -27,18 +28,23 @@ impl Trigger for Notes {
     }
 }
 
-fn run_with(triggers: usize, notes: &mut Notes) -> (Report, Vec<String>) {
-    let dir = tempfile::tempdir().unwrap();
-    let setup = setup(Shape::Ring.build(3, 0));
-    let plan = Plan {
-        setup,
+/// A run of some milliseconds.
+pub(crate) fn plan(topology: Topology, triggers: usize) -> Plan {
+    Plan {
+        setup: setup(topology),
         seed: 0,
         watch_for: Some(Duration::from_millis(200)),
         triggers,
+        found_within: FOUND_WITHIN,
         partition: None,
         baseline: None,
         mixed: None,
-    };
+    }
+}
+
+fn run_with(triggers: usize, notes: &mut Notes) -> (Report, Vec<String>) {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = plan(Shape::Ring.build(3, 0), triggers);
     let folder = Arc::new(ClusterDir::open(dir.path()).unwrap());
     let mut screen = Screen::new(Box::new(std::io::sink()), None);
     let report = run(&plan, &folder, &Stop::default(), notes, &mut screen).unwrap();
