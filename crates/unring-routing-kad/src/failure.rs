@@ -9,6 +9,7 @@ use crate::address::without_peer;
 use crate::config::MAX_ERROR_TEXT;
 use crate::first_bytes::{NoGreeting, no_greeting};
 use crate::gate::LimitExceeded;
+use crate::lists::KeptOut;
 
 /// Why a dial to a wanted peer failed.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -45,6 +46,9 @@ pub enum DialFailure {
     /// A limit of this node is reached.
     #[error("not admitted")]
     Limit(#[source] LimitExceeded),
+    /// A list of this node keeps out who is there.
+    #[error("kept out")]
+    KeptOut(#[source] KeptOut),
     /// The dial was given up for a reason of this node's own.
     #[error("not dialled: {detail}")]
     NotDialled {
@@ -66,10 +70,11 @@ impl DialFailure {
             DialError::NoAddresses => {
                 Self::NotDialled { detail: "every address is this node's own".to_owned() }
             }
-            DialError::Denied { cause } => match cause.downcast_ref::<LimitExceeded>() {
-                Some(limit) => Self::Limit(*limit),
-                None => Self::NotDialled { detail: chain(cause) },
-            },
+            DialError::Denied { cause } => {
+                let limit = cause.downcast_ref().copied().map(Self::Limit);
+                let kept_out = || cause.downcast_ref().copied().map(Self::KeptOut);
+                limit.or_else(kept_out).unwrap_or_else(|| Self::NotDialled { detail: chain(cause) })
+            }
             DialError::Transport(errors) => {
                 let foreign =
                     errors.iter().find_map(|(address, error)| Some((address, no_greeting(error)?)));
@@ -94,6 +99,7 @@ impl DialFailure {
             Self::NoGreeting { .. }
             | Self::Unreachable { .. }
             | Self::Limit(_)
+            | Self::KeptOut(_)
             | Self::NotDialled { .. } => None,
         }
     }

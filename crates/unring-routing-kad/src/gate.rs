@@ -22,6 +22,8 @@ use multiaddr::Multiaddr;
 use thiserror::Error;
 
 use crate::config::Limits;
+use crate::handle::Gauges;
+use crate::lists::Lists;
 
 /// Why a connection was not admitted.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +70,8 @@ fn check(current: usize, limit: u32, kind: LimitKind) -> Result<(), ConnectionDe
 /// Admission and keep-alive of all connections.
 pub(crate) struct Gate {
     limits: Limits,
+    lists: Arc<Lists>,
+    gauges: Arc<Gauges>,
     /// Peers whose connections are kept alive.
     known: BTreeSet<PeerId>,
     /// Peers that may take every place; a subset of `known`.
@@ -83,9 +87,11 @@ struct Established {
 }
 
 impl Gate {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, gauges: Arc<Gauges>) -> Self {
         Self {
             limits,
+            lists: Arc::default(),
+            gauges,
             known: BTreeSet::new(),
             chosen: BTreeSet::new(),
             pending_incoming: HashSet::new(),
@@ -106,6 +112,28 @@ impl Gate {
     /// Replaces the chosen peers among the wanted ones.
     pub(crate) fn set_chosen(&mut self, chosen: BTreeSet<PeerId>) {
         self.chosen = chosen;
+    }
+
+    /// Replaces who is let in; if that is anything new, those who are connected and kept out now.
+    pub(crate) fn set_lists(&mut self, lists: &Arc<Lists>) -> Option<BTreeSet<PeerId>> {
+        if *lists == self.lists {
+            return None;
+        }
+        self.lists = Arc::clone(lists);
+        let peers = self.established.values().map(|connection| connection.peer);
+        Some(peers.filter(|peer| !self.lists.let_in(peer)).collect())
+    }
+
+    pub(crate) fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
+    /// A dial that goes to somebody who is kept out. Behaviours dial too, and are alone in hearing how that went.
+    fn check_dialled(&self, peer: &PeerId) -> Result<(), ConnectionDenied> {
+        self.lists.check(peer).map_err(|kept_out| {
+            self.gauges.kept_out_dials.fetch_add(1, Ordering::Relaxed);
+            ConnectionDenied::new(kept_out)
+        })
     }
 
     /// Established connections.
@@ -166,16 +194,20 @@ impl NetworkBehaviour for Gate {
         _local: &Multiaddr,
         _remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.lists.check(&peer).map_err(ConnectionDenied::new)?;
         self.admit(id, peer)
     }
 
     fn handle_pending_outbound_connection(
         &mut self,
         id: ConnectionId,
-        _peer: Option<PeerId>,
+        peer: Option<PeerId>,
         _addresses: &[Multiaddr],
         _role: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        if let Some(peer) = peer {
+            self.check_dialled(&peer)?;
+        }
         check(
             self.pending_outgoing.len(),
             self.limits.max_pending_outgoing,
@@ -193,6 +225,7 @@ impl NetworkBehaviour for Gate {
         _role: Endpoint,
         _port: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.check_dialled(&peer)?;
         self.admit(id, peer)
     }
 

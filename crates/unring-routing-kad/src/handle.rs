@@ -11,11 +11,13 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use crate::config::{EVENT_QUEUE, MAX_CONNECTS_WAITING, WantedPeer};
 use crate::connect::Request;
 use crate::failure::DialFailure;
+use crate::lists::Lists;
 
 /// What the callers want; the latest value counts, values in between may never be seen.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wish {
     pub(crate) peers: Arc<[WantedPeer]>,
+    pub(crate) lists: Arc<Lists>,
     pub(crate) shutdown: bool,
 }
 
@@ -44,6 +46,19 @@ impl Handle {
     /// dialled when there are more than places.
     pub fn set_peers(&self, peers: Vec<WantedPeer>) {
         self.wish.send_modify(|wish| wish.peers = peers.into());
+    }
+
+    /// Replaces who is let in and who is kept out; the latest call wins. Connections to peers that are kept out now are
+    /// closed, what they told is forgotten, and look-ups do not name them. Called before [`crate::Network::run`], it holds
+    /// for whoever came while the network was bound, too.
+    pub fn set_lists(&self, lists: Lists) {
+        self.wish.send_if_modified(|wish| {
+            let other = *wish.lists != lists;
+            if other {
+                wish.lists = Arc::new(lists);
+            }
+            other
+        });
     }
 
     /// Connects once to whoever answers at `address`, `/ip4|ip6/ADDRESS/tcp/PORT` with or without `/p2p/ID`; a peer that
@@ -108,6 +123,12 @@ pub struct Counters {
     pub dial_failures: u64,
     /// Inbound connections denied by a limit.
     pub denied: u64,
+    /// Inbound connections that a list denied, after their handshake.
+    pub kept_out: u64,
+    /// Dials that a list denied, before they began or after the handshake.
+    pub kept_out_dials: u64,
+    /// Peers whose connections were closed because the lists changed.
+    pub kept_out_closed: u64,
     /// Inbound connections whose handshake failed.
     pub handshake_failures: u64,
     /// Of these, because the other end is of another network: another network key, or no libp2p.
@@ -128,6 +149,9 @@ pub(crate) struct Gauges {
     pub(crate) dials: AtomicU64,
     pub(crate) dial_failures: AtomicU64,
     pub(crate) denied: AtomicU64,
+    pub(crate) kept_out: AtomicU64,
+    pub(crate) kept_out_dials: AtomicU64,
+    pub(crate) kept_out_closed: AtomicU64,
     pub(crate) handshake_failures: AtomicU64,
     pub(crate) other_network: AtomicU64,
     pub(crate) streams_refused: Arc<AtomicU64>,
@@ -142,6 +166,9 @@ impl Gauges {
             dials: self.dials.load(Ordering::Relaxed),
             dial_failures: self.dial_failures.load(Ordering::Relaxed),
             denied: self.denied.load(Ordering::Relaxed),
+            kept_out: self.kept_out.load(Ordering::Relaxed),
+            kept_out_dials: self.kept_out_dials.load(Ordering::Relaxed),
+            kept_out_closed: self.kept_out_closed.load(Ordering::Relaxed),
             handshake_failures: self.handshake_failures.load(Ordering::Relaxed),
             other_network: self.other_network.load(Ordering::Relaxed),
             streams_refused: self.streams_refused.load(Ordering::Relaxed),

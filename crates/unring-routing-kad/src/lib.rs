@@ -12,6 +12,7 @@ mod first_bytes;
 mod gate;
 mod handle;
 mod kad;
+mod lists;
 mod mux;
 mod network;
 mod network_key;
@@ -26,6 +27,7 @@ pub use self::first_bytes::NoGreeting;
 pub use self::gate::{LimitExceeded, LimitKind};
 pub use self::handle::{Counters, Event, EventReceiver, Handle};
 pub use self::kad::*;
+pub use self::lists::{KeptOut, Lists};
 pub use self::network::Network;
 pub use self::network_key::{BadNetworkKey, NetworkKey};
 

@@ -1,5 +1,7 @@
 //! The event loop: one task that owns the swarm and feeds the dial policy.
 
+mod admission;
+
 use std::collections::{HashMap, HashSet};
 use std::future::pending;
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use std::time::Instant;
 use futures::StreamExt;
 use libp2p::core::transport::ListenerId;
 use libp2p::swarm::dial_opts::DialOpts;
-use libp2p::swarm::{ConnectionId, DialError, ListenError, SwarmEvent};
+use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{Swarm, identify, kad, ping};
 use libp2p_identity::{Keypair, PeerId};
 use multiaddr::Multiaddr;
@@ -17,11 +19,10 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::address;
 use crate::bind::{self, BindError};
-use crate::config::{BIND_DEADLINE, CLOSE_DEADLINE, Config};
+use crate::config::{BIND_DEADLINE, CLOSE_DEADLINE, Config, WantedPeer};
 use crate::connect::Connects;
 use crate::dialer::{Dial, Dialer};
 use crate::failure::{DialFailure, chain};
-use crate::first_bytes::{NoGreeting, no_greeting};
 use crate::handle::{Event, EventReceiver, Handle, Outlets, channels};
 use crate::kad::{Command, Driver, KadRouter, Server, StreamEvent};
 use crate::mux::Multiplex;
@@ -77,7 +78,8 @@ impl Network {
         let (server, behaviours) = server.transpose().map_err(BindError::Protocol)?.unzip();
         let (outlets, handle, events) = channels(local);
         let multiplex = Multiplex { refused: Arc::clone(&outlets.gauges.streams_refused) };
-        let mut swarm = swarm::build(&keypair, &config, multiplex, behaviours)?;
+        let gauges = Arc::clone(&outlets.gauges);
+        let mut swarm = swarm::build(&keypair, &config, gauges, multiplex, behaviours)?;
         for address in &config.external {
             swarm.add_external_address(address.clone());
         }
@@ -190,7 +192,10 @@ impl Network {
                     if changed.is_err() || wish.shutdown {
                         break;
                     }
-                    let selection = self.dialer.set_wanted(Instant::now(), &wish.peers);
+                    self.take_lists(&wish.lists);
+                    let let_in = |wanted: &&WantedPeer| wish.lists.let_in(&wanted.peer);
+                    let wanted: Vec<_> = wish.peers.iter().filter(let_in).cloned().collect();
+                    let selection = self.dialer.set_wanted(Instant::now(), &wanted);
                     let gauges = &self.outlets.gauges;
                     gauges.left_out.store(selection.left_out, Ordering::Relaxed);
                     gauges.skipped_addresses.store(selection.skipped_addresses, Ordering::Relaxed);
@@ -284,16 +289,7 @@ impl Network {
                     self.on_dial_error(peer, &error);
                 }
             }
-            SwarmEvent::IncomingConnectionError { error, .. } => {
-                let gauges = &self.outlets.gauges;
-                let denied = matches!(error, ListenError::Denied { .. });
-                let counter = if denied { &gauges.denied } else { &gauges.handshake_failures };
-                counter.fetch_add(1, Ordering::Relaxed);
-                if no_greeting(&error) == Some(NoGreeting::OtherNetwork) {
-                    gauges.other_network.fetch_add(1, Ordering::Relaxed);
-                }
-                tracing::debug!(error = chain(&error), "incoming connection failed");
-            }
+            SwarmEvent::IncomingConnectionError { error, .. } => self.on_incoming_error(&error),
             SwarmEvent::NewListenAddr { listener_id, address } => {
                 self.unready.remove(&listener_id);
                 self.publish_listening();
@@ -313,7 +309,7 @@ impl Network {
                 peer_id,
                 info,
                 ..
-            })) => {
+            })) if self.lets_in(&peer_id) => {
                 if let Some(kad) = &mut self.kad {
                     let behaviour = self.swarm.behaviour_mut();
                     let (protocols, addresses) = (&info.protocols, &info.listen_addrs);
@@ -334,11 +330,14 @@ impl Network {
 
     fn on_stream_event(&mut self, event: StreamEvent) {
         let Some(kad) = &self.kad else { return };
-        let behaviour = self.swarm.behaviour_mut();
         match event {
-            StreamEvent::Unreachable(peer) => kad.server.on_unreachable(behaviour, &peer),
+            StreamEvent::Unreachable(peer) => {
+                kad.server.on_unreachable(self.swarm.behaviour_mut(), &peer);
+            }
+            // The connection of who is kept out is about to close.
+            StreamEvent::Asked(asked) if !self.lets_in(&asked.peer) => drop(asked),
             StreamEvent::Asked(asked) => {
-                if let Some(records) = kad.server.on_asked(behaviour, asked) {
+                if let Some(records) = kad.server.on_asked(self.swarm.behaviour_mut(), asked) {
                     let limit = kad.server.capacity();
                     self.outlets.tell(Event::StoreAlmostFull { records, limit });
                 }

@@ -4,5 +4,6 @@ mod gate;
 mod hearsay;
 mod hung;
 mod kad;
+mod lists;
 mod network;
 mod partition;

@@ -81,6 +81,11 @@ impl Providers {
         Some(Lease { provider, set: Arc::clone(self), counted })
     }
 
+    /// Leaves out those that `keep` does not say are to stay, until the key is looked up anew.
+    pub fn retain(&self, keep: impl Fn(&Provider) -> bool) {
+        self.slots().retain(|slot| keep(&slot.provider));
+    }
+
     /// How many are left.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,15 +1,17 @@
 //! Asking and telling one peer, each on a stream of its own.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::swarm::Stream;
 use libp2p_identity::PeerId;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use crate::handle::Wish;
 use crate::kad::config::MAX_ANSWER_BYTES_HELD;
 use crate::kad::framing::{self, Budget, ReadError};
 use crate::kad::streams::OpenError;
@@ -53,6 +55,8 @@ pub(crate) struct Client {
     max_answer: usize,
     /// What long answers may hold together.
     budget: Budget,
+    /// Who is let in.
+    wish: watch::Receiver<Wish>,
 }
 
 impl Client {
@@ -60,8 +64,9 @@ impl Client {
         commands: mpsc::Sender<Command>,
         timeout: Duration,
         max_answer: usize,
+        wish: watch::Receiver<Wish>,
     ) -> Self {
-        Self { commands, timeout, max_answer, budget: Budget::new(MAX_ANSWER_BYTES_HELD) }
+        Self { commands, timeout, max_answer, budget: Budget::new(MAX_ANSWER_BYTES_HELD), wish }
     }
 
     /// What this node itself would answer: the closest peers of its routing table, and who provides `key`.
@@ -97,7 +102,7 @@ impl Client {
         stream.await.map_err(gone)?.map_err(AskError::Open)
     }
 
-    /// What the contact answers to `request`, connection included within the timeout.
+    /// What the contact answers to `request`, connection included within the timeout. Nobody is in it who is kept out.
     pub(crate) async fn ask(&self, contact: Contact, request: &[u8]) -> Result<Answer, AskError> {
         let exchange = async {
             let mut stream = self.open(contact).await?;
@@ -109,7 +114,11 @@ impl Client {
             let frame = frame.ok_or_else(ended)?;
             // One request a stream, as others do. A failure to close is no failure of the answer.
             drop(stream.close().await);
-            wire::answer(&frame.bytes).map_err(AskError::Unreadable)
+            let mut answer = wire::answer(&frame.bytes).map_err(AskError::Unreadable)?;
+            let lists = Arc::clone(&self.wish.borrow().lists);
+            answer.closer.retain(|contact| lists.let_in(&contact.peer));
+            answer.providers.retain(|contact| lists.let_in(&contact.peer));
+            Ok(answer)
         };
         timeout(self.timeout, exchange).await.unwrap_or(Err(AskError::Timeout))
     }

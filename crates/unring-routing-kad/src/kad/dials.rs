@@ -171,8 +171,8 @@ impl Dials {
             DialFailure::NoGreeting { .. } | DialFailure::Unreachable { .. } => {
                 flight.addresses.clear();
             }
-            // Our own limits say nothing about the peer.
-            DialFailure::Limit(_) | DialFailure::NotDialled { .. } => {
+            // Our own limits and lists say nothing about the peer.
+            DialFailure::Limit(_) | DialFailure::KeptOut(_) | DialFailure::NotDialled { .. } => {
                 self.targets.remove(&peer);
                 return Outcome::Failed { peer, unreachable: false };
             }

@@ -204,7 +204,11 @@ impl Router for KadRouter {
     }
 
     async fn lookup(&self, key: Key) -> Result<Arc<Providers>, LookupError> {
-        self.lookups.get(Instant::now, key, || self.find(key)).await
+        let found = self.lookups.get(Instant::now, key, || self.find(key)).await?;
+        // It may have been found before the lists were what they are.
+        let lists = Arc::clone(&self.wish.borrow().lists);
+        found.retain(|provider| lists.let_in(&provider.peer));
+        Ok(found)
     }
 
     fn advertise(&self, keys: &[Key]) -> Result<(), AdvertiseError> {

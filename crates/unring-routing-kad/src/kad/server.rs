@@ -1,5 +1,7 @@
 //! The part of Kademlia that lives in the network's loop: the routing table, what others tell, and what the driver asks for.
 
+mod lists;
+
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -123,8 +125,12 @@ impl Server {
         kad: &mut Table,
     ) -> (Driver, KadRouter) {
         kad.store_mut().set_own_addresses(external.clone());
-        let client =
-            Client::new(self.sender.clone(), self.config.request_timeout, MAX_ANSWER_BYTES);
+        let client = Client::new(
+            self.sender.clone(),
+            self.config.request_timeout,
+            MAX_ANSWER_BYTES,
+            wish.clone(),
+        );
         let gauges = Arc::clone(&self.gauges);
         let (patience, config) = (self.patience.clone(), self.config);
         let walker = Walker { local, client, config, gauges: Arc::clone(&gauges), patience };

@@ -411,5 +411,6 @@ impl RecordStore for Records {
     }
 }
 
+mod lists;
 #[cfg(test)]
 mod tests;

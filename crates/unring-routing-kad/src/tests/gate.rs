@@ -1,8 +1,11 @@
 //! Admission, without a swarm.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use libp2p::core::Endpoint;
+use libp2p::core::transport::PortUse;
 use libp2p::swarm::{
     ConnectionDenied, ConnectionHandler, ConnectionId, DialError, DialFailure, FromSwarm,
     ListenFailure, NetworkBehaviour,
@@ -11,7 +14,8 @@ use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
 use crate::gate::{Gate, KeepAlive};
-use crate::{LimitExceeded, LimitKind, Limits};
+use crate::handle::Gauges;
+use crate::{KeptOut, LimitExceeded, LimitKind, Limits, Lists};
 
 struct Test {
     gate: Gate,
@@ -24,7 +28,7 @@ fn exceeded(denied: ConnectionDenied) -> LimitKind {
 
 impl Test {
     fn new(limits: Limits) -> Self {
-        Self { gate: Gate::new(limits), next: 0 }
+        Self { gate: Gate::new(limits, Arc::default()), next: 0 }
     }
 
     fn knock(&mut self) -> Result<ConnectionId, LimitKind> {
@@ -72,7 +76,7 @@ fn handshakes_at_once_are_capped_and_failed_ones_make_room() {
 
 #[test]
 fn dials_at_once_are_capped_and_failed_ones_make_room() {
-    let mut gate = Gate::new(Limits { max_pending_outgoing: 1, ..Limits::new(8) });
+    let mut gate = Gate::new(Limits { max_pending_outgoing: 1, ..Limits::new(8) }, Arc::default());
     let dial = |gate: &mut Gate, id| {
         let id = ConnectionId::new_unchecked(id);
         gate.handle_pending_outbound_connection(id, None, &[], Endpoint::Dialer)
@@ -129,4 +133,37 @@ fn connections_are_kept_alive_as_long_as_their_peer_is_known() {
     assert!(test.enter(peer).unwrap().connection_keep_alive());
     test.gate.set_wanted(BTreeSet::new(), BTreeSet::new());
     assert!(!connection.connection_keep_alive());
+}
+
+#[test]
+fn who_is_kept_out_is_denied_in_both_directions_as_soon_as_it_is_known() {
+    let gauges = Arc::new(Gauges::default());
+    let mut gate = Gate::new(Limits::new(8), Arc::clone(&gauges));
+    let (friend, foe, other) = (PeerId::random(), PeerId::random(), PeerId::random());
+    let lists = Lists { allow: [friend, foe].into(), deny: [foe].into() };
+    assert_eq!(gate.set_lists(&Arc::new(lists)), Some(BTreeSet::new()));
+    let any = Multiaddr::empty();
+    let why = |denied: ConnectionDenied| denied.downcast::<KeptOut>().expect("kept out");
+    let (denied, not_allowed) =
+        (KeptOut::Denied { peer: foe }, KeptOut::NotAllowed { peer: other });
+    for (at, peer, expected) in
+        [(1, friend, None), (2, foe, Some(denied)), (3, other, Some(not_allowed))]
+    {
+        let id = ConnectionId::new_unchecked(at);
+        let dial = gate.handle_pending_outbound_connection(id, Some(peer), &[], Endpoint::Dialer);
+        assert_eq!(dial.map_err(why).err(), expected, "before it is dialled");
+        let port = PortUse::New;
+        let dialled =
+            gate.handle_established_outbound_connection(id, peer, &any, Endpoint::Dialer, port);
+        assert_eq!(dialled.map_err(why).err(), expected, "when its address was dialled");
+        let came = gate.handle_established_inbound_connection(id, peer, &any, &any);
+        assert_eq!(came.map_err(why).err(), expected, "when it came");
+    }
+    assert_eq!(gauges.kept_out_dials.load(Ordering::Relaxed), 4);
+    assert_eq!(gate.established(), 1);
+
+    // Who is connected already is told apart; the same lists once more are no news.
+    let lists = Arc::new(Lists { deny: [friend].into(), ..Lists::default() });
+    assert_eq!(gate.set_lists(&lists), Some([friend].into()));
+    assert_eq!(gate.set_lists(&lists), None);
 }
