@@ -122,6 +122,10 @@ pub(crate) struct Entry {
     pub(crate) phase: Phase,
     /// Attempts in a row after which nobody was connected.
     pub(crate) failures: u32,
+    /// Answers in a row that named nobody else.
+    pub(crate) told_nobody: u32,
+    /// It was added while the node ran.
+    pub(crate) is_late: bool,
     pub(crate) last: Option<LastView>,
     pub(crate) counts: Counts,
     /// Who was found where.
@@ -133,12 +137,14 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(now: Duration, kind: Kind, name: String) -> Self {
+    pub(crate) fn new(now: Duration, kind: Kind, name: String, is_late: bool) -> Self {
         Self {
             kind,
             name,
             phase: Phase::Waiting { due: now },
             failures: 0,
+            told_nobody: 0,
+            is_late,
             last: None,
             counts: Counts::default(),
             peers: BTreeMap::new(),

@@ -31,6 +31,10 @@ pub const ASK_LIMIT: Duration = Duration::from_secs(10);
 /// every source be asked as fast as it can.
 pub const STABLE_AFTER: Duration = Duration::from_secs(10);
 
+/// Answers in a row that name nobody else, after which whoever a source told of before is forgotten: the first may come from
+/// a server, or a name, that is only just being set up again.
+pub const ANSWERS_TO_FORGET: u32 = 2;
+
 /// The least time between two log lines about one source, and between two about being alone.
 pub const QUIET: Duration = Duration::from_secs(60);
 

@@ -1,5 +1,7 @@
 //! All sources side by side: a state machine without clock, socket or task.
 
+mod sources;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -10,9 +12,11 @@ use unring_peer::{PeerAddress, PeerId};
 
 use crate::backoff::{backoff, refresh};
 use crate::candidate::Candidate;
-use crate::entry::{Dialling, Entry, LastView, Phase, SourceView};
-use crate::limits::{ATTEMPT_LIMIT, MAX_ERROR_BYTES, MAX_FOUND, MAX_SOURCES, STABLE_AFTER};
-use crate::source::{Kind, Outcome};
+use crate::entry::{Dialling, Entry, LastView, Phase};
+use crate::limits::{
+    ANSWERS_TO_FORGET, ATTEMPT_LIMIT, MAX_ERROR_BYTES, MAX_FOUND, MAX_SOURCES, STABLE_AFTER,
+};
+use crate::source::Outcome;
 
 /// Who this node is, so that it does not take itself for its first peer.
 #[derive(Clone, Debug)]
@@ -26,7 +30,7 @@ pub struct Myself {
 /// Which attempt of which source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Attempt {
-    /// As [`Table::add`] returned it.
+    /// As [`Table::add`] returned it; no other source ever has this number.
     pub source: usize,
     pub(crate) number: u64,
 }
@@ -70,7 +74,11 @@ pub struct TooManySources;
 #[derive(Debug)]
 pub struct Table {
     myself: Myself,
-    entries: Vec<Entry>,
+    /// By the numbers that [`add`](Self::add) gave them.
+    entries: BTreeMap<usize, Entry>,
+    added: usize,
+    /// Time has begun: what is added from now on is added while the node runs.
+    begun: bool,
     /// Bounded by the connections that a node may have.
     connected: BTreeSet<PeerId>,
     connected_since: Option<Duration>,
@@ -85,30 +93,15 @@ impl Table {
     pub fn new(myself: Myself, seed: u64) -> Self {
         Self {
             myself,
-            entries: Vec::new(),
+            entries: BTreeMap::new(),
+            added: 0,
+            begun: false,
             connected: BTreeSet::new(),
             connected_since: None,
             attempts: 0,
             actions: Vec::new(),
             rng: StdRng::seed_from_u64(seed),
         }
-    }
-
-    /// Adds a source, which is tried with the next [`on_timer`](Self::on_timer); its number.
-    ///
-    /// # Errors
-    /// When there are [`MAX_SOURCES`] already.
-    pub fn add(
-        &mut self,
-        now: Duration,
-        kind: Kind,
-        name: String,
-    ) -> Result<usize, TooManySources> {
-        if self.entries.len() >= MAX_SOURCES {
-            return Err(TooManySources);
-        }
-        self.entries.push(Entry::new(now, kind, name));
-        Ok(self.entries.len() - 1)
     }
 
     /// What is to be done since the last call, in order.
@@ -119,19 +112,19 @@ impl Table {
     /// When [`on_timer`](Self::on_timer) has something to do if nothing happens before.
     #[must_use]
     pub fn next_due(&self) -> Option<Duration> {
-        self.entries.iter().map(Entry::next_due).min()
+        self.entries.values().map(Entry::next_due).min()
     }
 
     /// Begins what is due, and gives up what took too long.
     pub fn on_timer(&mut self, now: Duration) {
-        for at in 0..self.entries.len() {
-            self.step(now, at);
-        }
+        self.begun = true;
+        let all: Vec<_> = self.entries.keys().copied().collect();
+        all.into_iter().for_each(|at| self.step(now, at));
         self.speak(now);
     }
 
     fn step(&mut self, now: Duration, at: usize) {
-        let Some(entry) = self.entries.get_mut(at) else { return };
+        let Some(entry) = self.entries.get_mut(&at) else { return };
         match &entry.phase {
             Phase::Waiting { due } if *due <= now => {
                 self.attempts += 1;
@@ -160,7 +153,7 @@ impl Table {
         match (was, is) {
             (false, true) => {
                 self.connected_since = Some(now);
-                for entry in &mut self.entries {
+                for entry in self.entries.values_mut() {
                     if let Phase::Waiting { due } = &mut entry.phase
                         && entry.last.is_some()
                     {
@@ -170,7 +163,7 @@ impl Table {
             }
             (true, false) => {
                 let lasted = self.connected_since.take().map(|since| now.saturating_sub(since));
-                for entry in &mut self.entries {
+                for entry in self.entries.values_mut() {
                     if lasted.is_some_and(|lasted| lasted >= STABLE_AFTER) {
                         entry.failures = 0;
                     }
@@ -192,7 +185,7 @@ impl Table {
         attempt: Attempt,
         answer: Result<Vec<Candidate>, String>,
     ) {
-        let Some(entry) = self.entries.get_mut(attempt.source) else { return };
+        let Some(entry) = self.entries.get_mut(&attempt.source) else { return };
         let since = match &entry.phase {
             Phase::Asking { since, number } if *number == attempt.number => *since,
             _ => return,
@@ -203,7 +196,7 @@ impl Table {
             Err(error) => return self.ended(now, source, Outcome::Failed, 0, 0, Some(error)),
         };
         if told.is_empty() {
-            return self.ended(now, source, Outcome::Empty, 0, 0, None);
+            return self.told_nobody(now, source, Outcome::Empty);
         }
         let is_own = |candidate: &Candidate| {
             candidate.peer == Some(me.peer) || me.addresses.contains(&candidate.address)
@@ -215,8 +208,9 @@ impl Table {
             }
         }
         if others.is_empty() {
-            return self.ended(now, source, Outcome::OnlySelf, 0, 0, None);
+            return self.told_nobody(now, source, Outcome::OnlySelf);
         }
+        entry.told_nobody = 0;
         let mut changed = entry.forget_others(&others);
         let mut dialling = Dialling {
             since,
@@ -244,6 +238,18 @@ impl Table {
         self.end_when_all_dialled(now, source);
     }
 
+    /// The source knows of nobody else. One such answer may be a server that has just started; who was found before is
+    /// forgotten with the second in a row, or a name that leads nowhere any more would keep the dead for ever.
+    fn told_nobody(&mut self, now: Duration, source: usize, outcome: Outcome) {
+        if let Some(entry) = self.entries.get_mut(&source) {
+            entry.told_nobody = entry.told_nobody.saturating_add(1);
+            if entry.told_nobody >= ANSWERS_TO_FORGET && entry.forget_others(&[]) {
+                self.actions.push(Action::PeersChanged);
+            }
+        }
+        self.ended(now, source, outcome, 0, 0, None);
+    }
+
     /// What a dial came to. Who answered is kept also when the attempt was given up meanwhile.
     pub fn dialled(
         &mut self,
@@ -252,7 +258,7 @@ impl Table {
         candidate: &Candidate,
         answer: Answer,
     ) {
-        let Some(entry) = self.entries.get_mut(attempt.source) else { return };
+        let Some(entry) = self.entries.get_mut(&attempt.source) else { return };
         // A peer that is known by name is worth dialling later, too.
         let found = match &answer {
             Answer::Peer(peer) => Some(*peer),
@@ -280,16 +286,15 @@ impl Table {
     }
 
     fn end_when_all_dialled(&mut self, now: Duration, at: usize) {
-        let phase = self.entries.get(at).map(|entry| &entry.phase);
+        let phase = self.entries.get(&at).map(|entry| &entry.phase);
         if matches!(phase, Some(Phase::Dialling(dialling)) if dialling.open.is_empty()) {
             self.dials_ended(now, at, None);
         }
     }
 
     fn dials_ended(&mut self, now: Duration, at: usize, late: Option<&str>) {
-        let Some(Phase::Dialling(dialling)) = self.entries.get(at).map(|entry| &entry.phase) else {
-            return;
-        };
+        let phase = self.entries.get(&at).map(|entry| &entry.phase);
+        let Some(Phase::Dialling(dialling)) = phase else { return };
         let (addresses, reached) = (dialling.addresses, dialling.reached);
         let error = dialling.error.clone().or_else(|| late.map(str::to_owned));
         let outcome = match (addresses, reached) {
@@ -309,7 +314,7 @@ impl Table {
         reached: usize,
         error: Option<String>,
     ) {
-        let Some(entry) = self.entries.get_mut(at) else { return };
+        let Some(entry) = self.entries.get_mut(&at) else { return };
         // A connection that has just come may be gone at once, as it was the last time: only one that lasts ends the
         // back-off, else such a peer would have its source asked without end.
         let lasts = self.connected_since.is_some_and(|since| since + STABLE_AFTER <= now);
@@ -326,39 +331,11 @@ impl Table {
     }
 
     fn speak(&mut self, now: Duration) {
-        for (at, entry) in self.entries.iter_mut().enumerate() {
+        for (at, entry) in &mut self.entries {
             if entry.speaks(now) {
-                self.actions.push(Action::Say(at));
+                self.actions.push(Action::Say(*at));
             }
         }
-    }
-
-    /// Who was found and where, over all sources: whom to stay connected to. At most [`MAX_FOUND`] peers of each source.
-    #[must_use]
-    pub fn peers(&self) -> BTreeMap<PeerId, BTreeSet<PeerAddress>> {
-        let mut all: BTreeMap<PeerId, BTreeSet<PeerAddress>> = BTreeMap::new();
-        for (peer, addresses) in self.entries.iter().flat_map(|entry| &entry.peers) {
-            all.entry(*peer).or_default().extend(addresses.iter().cloned());
-        }
-        all
-    }
-
-    /// Whether each source has been tried once, whatever came of it.
-    #[must_use]
-    pub fn all_tried(&self) -> bool {
-        self.entries.iter().all(|entry| entry.last.is_some())
-    }
-
-    /// One source.
-    #[must_use]
-    pub fn view(&self, source: usize) -> Option<SourceView> {
-        self.entries.get(source).map(Entry::view)
-    }
-
-    /// All sources, in the order in which they were added.
-    #[must_use]
-    pub fn views(&self) -> Vec<SourceView> {
-        self.entries.iter().map(Entry::view).collect()
     }
 }
 

@@ -4,4 +4,5 @@ mod dns;
 mod dnsaddr;
 mod http;
 mod id;
+mod reload;
 mod table;
