@@ -10,6 +10,7 @@ mod fetch;
 pub mod limits;
 mod listen;
 mod log_limit;
+mod offer;
 mod path;
 mod places;
 mod reply;
@@ -27,7 +28,8 @@ pub use self::answer::{AnswerForm, InvalidAnswer, PeerList, Skipped, parse_answe
 pub use self::ca::{CaBundle, InvalidCa, WrongCa};
 pub use self::client::{ClientConfig, ConnectError, FetchError, Fetched, K3sClient, Trust};
 pub use self::fetch::{CALL_TIMEOUT, CallError};
-pub use self::listen::{CONNECTION_TIMEOUT, Gate, HEAD_TIMEOUT, Open, serve};
+pub use self::listen::{CONNECTION_TIMEOUT, Closed, Gate, HEAD_TIMEOUT, Open, serve};
+pub use self::offer::Offer;
 pub use self::path::Distribution;
 pub use self::places::network;
 pub use self::reply::Reply;

@@ -50,11 +50,12 @@ pub const MAX_URL_BYTES: usize = 300;
 /// Bytes of a refusal's body that are shown. The rest is dropped.
 pub const MAX_DETAIL_BYTES: usize = 200;
 
-/// Connections that the listener has open at once. K3s's clients make one for each request. The next is closed at once.
+/// Connections that the listener has open at once. K3s's clients make one for each request. The next takes the place of one
+/// that has asked nothing for 2 s, or is closed at once.
 pub const MAX_CONNECTIONS: usize = 128;
 
 /// Of these from one address, or one /64 of IPv6: several agents behind a NAT at once, and no more than a quarter. The next
-/// is closed at once.
+/// takes the place of a neighbour that has asked nothing for 2 s, or is closed at once.
 pub const MAX_CONNECTIONS_PER_ADDRESS: usize = MAX_CONNECTIONS / 4;
 
 /// Bytes of a request's head. The longest honest one takes 2 KiB. Answered with 431 above it.

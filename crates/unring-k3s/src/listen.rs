@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::access::CertifiedUser;
 use crate::limits;
-use crate::places::Places;
+use crate::places::{Place, Places, Progress};
 use crate::respond::Peers;
 use crate::server::K3sServer;
 use crate::tls::ServerTls;
@@ -35,6 +35,18 @@ pub trait Gate {
 
     /// How long to wait before the next connection is taken; the others wait in the kernel's backlog.
     fn pause(&self) -> Option<Duration>;
+
+    /// Told of connections that were closed for want of a place, to be counted.
+    fn closed(&self, _: Closed) {}
+}
+
+/// Which connection was closed for want of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// The one that came: every place is taken by somebody who has asked, or has just come.
+    Newcomer,
+    /// One that had asked nothing for longest, for one that came.
+    Quietest,
 }
 
 /// A gate that is always open.
@@ -53,8 +65,9 @@ impl Gate for Open {
 
 /// Accepts connections for ever; dropping the future closes them all.
 ///
-/// At most [`limits::MAX_CONNECTIONS`] are open, and [`limits::MAX_CONNECTIONS_PER_ADDRESS`] from one address; above it a
-/// connection is closed as soon as it comes. Each is for one request, as K3s's own client has it, and closed with its
+/// At most [`limits::MAX_CONNECTIONS`] are open, and [`limits::MAX_CONNECTIONS_PER_ADDRESS`] from one address; above it the
+/// one that has asked nothing for longest, 2 s at the least, is closed for the one that comes, a neighbour of its address
+/// before others; without any the one that comes is closed. Each is for one request, as K3s's own client has it, and closed with its
 /// answer. `tls` is asked for each connection, so that a certificate can be replaced without a restart.
 pub async fn serve<P>(
     listener: TcpListener,
@@ -85,15 +98,24 @@ pub async fn serve<P>(
         if let Some(pause) = gate.pause() {
             sleep(pause).await;
         }
-        let Some(place) = places.take(client.ip()).filter(|_| gate.admit(client.ip())) else {
+        let now = Instant::now();
+        if !places.has_room(client.ip(), now) {
+            gate.closed(Closed::Newcomer);
             continue;
-        };
+        }
+        // Before, so that nobody gives way to one that is then refused.
+        if !gate.admit(client.ip()) {
+            continue;
+        }
+        let Some((place, instead)) = places.take(client.ip(), now) else { continue };
+        if instead {
+            gate.closed(Closed::Quietest);
+        }
         let (server, acceptor) = (Arc::clone(&server), TlsAcceptor::from(tls().0));
         // Without it an answer would wait for the acknowledgement of the handshake; whether it is set decides no result.
         let _ = stream.set_nodelay(true);
         connections.spawn(async move {
-            connection(&server, stream, client.ip(), acceptor, started).await;
-            drop(place);
+            connection(&server, stream, client.ip(), acceptor, started, place).await;
         });
     }
 }
@@ -103,16 +125,21 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionRefused | ConnectionAborted | ConnectionReset)
 }
 
-/// One connection, for [`CONNECTION_TIMEOUT`] at the most. A client that breaks off is not this server's concern.
+/// One connection, for [`CONNECTION_TIMEOUT`] at the most, or until another has its place. A client that breaks off is not this server's concern.
 pub(crate) async fn connection<P: Peers>(
     server: &K3sServer<P>,
     stream: impl AsyncRead + AsyncWrite + Unpin,
     client: IpAddr,
     tls: TlsAcceptor,
     started: Instant,
+    mut place: Place,
 ) {
-    let done = one_request(server, stream, client, tls, started);
-    let _ = timeout(CONNECTION_TIMEOUT, done).await;
+    let progress = place.progress();
+    let done = one_request(server, stream, client, tls, started, &progress);
+    tokio::select! {
+        _ = timeout(CONNECTION_TIMEOUT, done) => {}
+        () = place.gave_way() => {}
+    }
 }
 
 async fn one_request<P: Peers>(
@@ -121,11 +148,14 @@ async fn one_request<P: Peers>(
     client: IpAddr,
     tls: TlsAcceptor,
     started: Instant,
+    progress: &Progress,
 ) {
     let Ok(Ok(stream)) = timeout(HEAD_TIMEOUT, tls.accept(stream)).await else { return };
+    progress.heard(Instant::now());
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let certificate = certificate.and_then(|own| CertifiedUser::of_certificate(own));
     let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
+        progress.asked();
         let (head, _) = request.into_parts();
         let now = started.elapsed();
         let answer = server.respond(&head, client, certificate.as_ref(), now);

@@ -14,6 +14,7 @@ use crate::access::{Access, CertifiedUser};
 use crate::ca::CaBundle;
 use crate::limits;
 use crate::log_limit::{Kind, LogLimit};
+use crate::offer::Offer;
 use crate::path::Route;
 use crate::reply::Reply;
 use crate::respond::{Caller, Peers, Request, respond};
@@ -24,8 +25,7 @@ use crate::respond::{Caller, Peers, Request, respond};
 #[derive(Debug)]
 pub struct K3sServer<P> {
     peers: P,
-    access: Access,
-    ca: Option<Bytes>,
+    offer: Offer,
     log: Mutex<LogLimit>,
 }
 
@@ -34,8 +34,13 @@ impl<P: Peers> K3sServer<P> {
     /// pins its hash.
     #[must_use]
     pub fn new(peers: P, access: Access, ca: Option<&CaBundle>) -> Self {
-        let ca = ca.map(|ca| Bytes::copy_from_slice(ca.pem()));
-        Self { peers, access, ca, log: Mutex::default() }
+        Self::going_by(peers, Offer::new(access, ca))
+    }
+
+    /// The same by what `offer` says at the time of each request.
+    #[must_use]
+    pub fn going_by(peers: P, offer: Offer) -> Self {
+        Self { peers, offer, log: Mutex::default() }
     }
 
     /// Answers one request of a client at `address`, whose certificate TLS has verified if there is one. `now` is the time
@@ -54,9 +59,10 @@ impl<P: Peers> K3sServer<P> {
             accept: header(ACCEPT),
             authorization: header(AUTHORIZATION),
         };
-        let standing = self.access.standing(question.authorization, certificate);
+        let offered = self.offer.now();
+        let standing = offered.access.standing(question.authorization, certificate);
         let caller = Caller { address: address.to_canonical(), standing: &standing };
-        let reply = respond(&question, &caller, &self.peers, self.ca.as_ref());
+        let reply = respond(&question, &caller, &self.peers, offered.ca.as_ref());
         if Route::of(question.path) == Route::Peers {
             self.log(&reply, caller.address, now);
         }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -16,8 +16,10 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::A;
 use super::kit::{Book, Ca};
 use crate::listen::connection;
+use crate::places::Places;
 use crate::{
-    Access, CONNECTION_TIMEOUT, Gate, HEAD_TIMEOUT, K3sServer, Open, ServerTls, limits, serve, tls,
+    Access, CONNECTION_TIMEOUT, Closed, Gate, HEAD_TIMEOUT, K3sServer, Open, ServerTls, limits,
+    serve, tls,
 };
 
 struct Listening {
@@ -73,6 +75,70 @@ async fn connections_of_an_address_are_bounded_and_come_free_again() {
     }
 }
 
+/// Counts who was closed for want of a place.
+#[derive(Clone, Debug, Default)]
+struct Counting(Arc<[AtomicUsize; 2]>);
+
+impl Counting {
+    fn counts(&self) -> [usize; 2] {
+        [&self.0[0], &self.0[1]].map(|count| count.load(Ordering::Relaxed))
+    }
+}
+
+impl Gate for Counting {
+    fn admit(&self, _: IpAddr) -> bool {
+        true
+    }
+
+    fn pause(&self) -> Option<Duration> {
+        None
+    }
+
+    fn closed(&self, closed: Closed) {
+        let count = match closed {
+            Closed::Newcomer => &self.0[0],
+            Closed::Quietest => &self.0[1],
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn who_asks_nothing_gives_way_to_who_comes() {
+    let closed = Counting::default();
+    let node = listen(closed.clone()).await;
+    let mut idle = Vec::new();
+    for turn in 0..limits::MAX_CONNECTIONS_PER_ADDRESS {
+        // Half of them have their handshake behind them and say nothing any more.
+        idle.push(match turn % 2 {
+            0 => Silent::Tcp(node.connect().await),
+            _ => Silent::Tls(Box::new(node.tls().await.unwrap())),
+        });
+    }
+    assert!(is_closed(&mut node.connect().await).await, "all have just come");
+    assert_eq!(closed.counts(), [1, 0]);
+    // Until one has been quiet for 2 s, and before it is closed for that.
+    let mut newcomer = loop {
+        match node.tls().await {
+            Ok(stream) => break stream,
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    };
+    assert_eq!(closed.counts()[1], 1);
+    newcomer.write_all(b"GET /v1-k3s/p2p HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    newcomer.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 401"), "{}", String::from_utf8_lossy(&answer));
+    drop(idle);
+}
+
+/// A connection that is held.
+#[expect(dead_code, reason = "held, and never used")]
+enum Silent {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
 #[tokio::test]
 async fn a_connection_is_for_one_request() {
     let node = listen(Open).await;
@@ -106,7 +172,9 @@ async fn in_memory(book: Book, room: usize) -> (JoinHandle<()>, TlsStream<Duplex
     let (near, far) = duplex(room);
     let serving = tokio::spawn(async move {
         let client = [10, 0, 0, 9].into();
-        connection(&server, far, client, TlsAcceptor::from(own.0), Instant::now()).await;
+        let (now, tls) = (Instant::now(), TlsAcceptor::from(own.0));
+        let (place, _) = Places::default().take(client, now).unwrap();
+        connection(&server, far, client, tls, now, place).await;
     });
     let connector = TlsConnector::from(tls::trusting_anybody().unwrap());
     let name = ServerName::try_from("localhost").unwrap();
