@@ -10,6 +10,7 @@ pub(super) fn counters(parts: &Parts, engine: &Counters) -> Vec<(&'static str, &
     let accepted = parts.accepted.counts();
     let calls = parts.security.guard().counts();
     let view = parts.security.view(parts.exchange.now().mono);
+    let network = parts.network.counters();
     vec![
         (
             "security_calls_denied",
@@ -60,6 +61,21 @@ pub(super) fn counters(parts: &Parts, engine: &Counters) -> Vec<(&'static str, &
             "security_certificates_invalid",
             "Inbound handshakes refused because the certificate is not one of a peer",
             accepted.certificate_invalid,
+        ),
+        (
+            "security_libp2p_refused",
+            "Inbound libp2p connections refused because their peer is denied or not allowed",
+            network.kept_out,
+        ),
+        (
+            "security_libp2p_dials_refused",
+            "libp2p dials not made or broken off because their peer is denied or not allowed",
+            network.kept_out_dials,
+        ),
+        (
+            "security_libp2p_closed",
+            "Peers whose libp2p connections were closed because the lists changed",
+            network.kept_out_closed,
         ),
         ("security_reloads", "Times that changed secrets or lists were taken over", view.reloads),
         (

@@ -26,7 +26,7 @@ use crate::exchange::{Clock, Exchange, UpstreamClients};
 use crate::k3s::{self, K3s, Legacy, Rings, ServerFiles};
 use crate::keeper::Writer;
 use crate::log::{LogCounters, NODE};
-use crate::security::Admittance;
+use crate::security::{Admittance, keep_out};
 use crate::sources::{self, Sources};
 use crate::{identity, version};
 
@@ -100,6 +100,8 @@ impl Node {
         let (mut network, network_handle, network_events) = runtime
             .block_on(Network::bind(identity.keypair().clone(), network_config))
             .map_err(BuildError::Libp2p)?;
+        // Before the network runs, so that nobody is served whom it should not know.
+        keep_out(&network_handle, &security.guard().membership());
         let listening: Vec<_> = config
             .listen
             .libp2p

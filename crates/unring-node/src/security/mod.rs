@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
-use unring_peer::{Identity, JoinToken, Membership};
+use unring_peer::{Identity, JoinToken, Membership, PeerLists};
 use unring_peer_addr::{ClusterTls, Guard, TlsError, TlsIdentity, TlsSwitch};
+use unring_routing_kad::{Handle, Lists};
 
 pub use self::files::SecretsError;
 
@@ -285,4 +286,11 @@ fn tell(parts: &Arc<Parts>, changed: bool) {
 fn set(parts: &Parts) {
     let guard = parts.security.guard();
     parts.exchange.event(|state, now| state.engine.set_membership(now, guard.membership()));
+    keep_out(&parts.network, &guard.membership());
+}
+
+/// libp2p knows neither token nor authority: what keeps strangers out there is the network's key. The lists it knows.
+pub(crate) fn keep_out(network: &Handle, membership: &Membership) {
+    let PeerLists { allow, deny } = membership.lists().clone();
+    network.set_lists(Lists { allow, deny });
 }

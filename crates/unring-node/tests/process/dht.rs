@@ -176,3 +176,36 @@ fn a_private_network_is_closed_and_its_key_is_nowhere() {
         "{ended:?}"
     );
 }
+
+#[test]
+fn nothing_of_who_is_denied_is_found_in_the_dht() {
+    let node = Setup::new().start("", "");
+    let other = Other::start(&node, None);
+    let name = "docker.io/library/nginx:1.27";
+    other.router.advertise(&[Key::new(name)]).unwrap();
+    let finds = |providers: usize| {
+        let found = format!("{providers} providers in ");
+        wait_for(&found, || lookup(&node, name).1.starts_with(&found).then_some(()));
+    };
+    let reload = |tables: &str| {
+        node.setup.configure("", tables);
+        let pid = node.pid().to_string();
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    };
+    finds(1);
+    reload(&format!("[security]\ndeny = [\"{}\"]", other.handle.peer_id()));
+    finds(0);
+    assert_eq!(metric(&node, "unring_dht_records"), 0.0);
+    assert_eq!(metric(&node, "unring_security_libp2p_closed_total"), 1.0);
+    wait_for("a refusal", || {
+        (metric(&node, "unring_security_libp2p_refused_total") >= 1.0).then_some(())
+    });
+    assert_eq!(metric(&node, "unring_dht_records"), 0.0, "it cannot tell anything");
+    // Somebody else is allowed, which comes to the same; then it is, and all is as before.
+    reload(&format!("[security]\nallow = [\"{}\"]", node.peer_id));
+    finds(0);
+    reload(&format!("[security]\nallow = [\"{}\"]", other.handle.peer_id()));
+    finds(1);
+    node.is_well();
+    node.stop();
+}

@@ -65,6 +65,12 @@ impl Membership {
         self.keyring.as_ref()
     }
 
+    /// The lists alone, for a part of the node that knows neither token nor authority.
+    #[must_use]
+    pub fn lists(&self) -> &PeerLists {
+        &self.lists
+    }
+
     /// Whether the lists let `peer` in.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use unring_e2e::{Caller, Cluster, Node, eventually};
+use unring_e2e::{Caller, Cluster, Node, eventually, throughout};
 use unring_exchange::Scope;
 use unring_peer_addr::CallError;
 
@@ -156,4 +156,39 @@ fn who_is_denied_is_kept_out_and_let_in_again_without_a_restart() {
     cluster[0].unset("security", "deny");
     cluster[0].reload();
     knows(&cluster, true);
+}
+
+#[test]
+fn who_is_denied_has_no_libp2p_connection_until_it_is_let_in_again() {
+    let mut cluster = Cluster::new(3);
+    let hub = cluster[0].url();
+    cluster[1..].iter_mut().for_each(|node| node.join([hub.clone()]));
+    let peer_ids = cluster.start();
+    cluster.connected(&peer_ids);
+    let connected = |cluster: &Cluster| -> Result<bool, String> {
+        Ok(cluster[0].status()?.libp2p.connected_peers.contains(&peer_ids[2]))
+    };
+    cluster[0].set("security", "deny", vec![peer_ids[2].clone()]);
+    cluster[0].reload();
+    eventually("its connection is closed", || match connected(&cluster)? {
+        true => Err("it is open".into()),
+        false => Ok(()),
+    });
+    // It tries again, for it has been told of no list; and nobody dials it on the word of the third node.
+    grows(&cluster[0], "security_libp2p_refused_total");
+    throughout(Duration::from_secs(2), "it stays closed", || match connected(&cluster)? {
+        true => Err("it is open".into()),
+        false => Ok(()),
+    });
+    assert_eq!(cluster[0].metric("security_libp2p_closed_total"), Ok(1.0));
+    let others = cluster[1].status().unwrap().libp2p.connected_peers;
+    assert_eq!(
+        others,
+        [peer_ids[0].clone(), peer_ids[2].clone()].into(),
+        "one node's list is its own"
+    );
+
+    cluster[0].unset("security", "deny");
+    cluster[0].reload();
+    cluster.connected(&peer_ids);
 }
