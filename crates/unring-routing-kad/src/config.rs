@@ -19,10 +19,16 @@ pub const MIN_MAX_CONNECTIONS: u32 = 2;
 pub const MAX_CONNECTIONS_PER_PEER: u32 = 2;
 /// Inbound handshakes at once; above it newcomers are dropped before any cryptography is done for them.
 pub const MAX_PENDING_INCOMING: u32 = 32;
-/// Outbound handshakes at once, over all users of the swarm; above [`MAX_DIALS_IN_FLIGHT`] to leave room for lookups.
-pub const MAX_PENDING_OUTGOING: u32 = 32;
+/// Outbound handshakes at once, over all users of the swarm: the sum of [`MAX_DIALS_IN_FLIGHT`], [`MAX_CONNECTS_IN_FLIGHT`],
+/// [`crate::MAX_KAD_DIALS`] and [`crate::MAX_REFRESH_DIALS`], so that none is ever in the way of another, and some that are given up.
+pub const MAX_PENDING_OUTGOING: u32 = 40;
 /// How long a connection to a peer that is not wanted may stay unused.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// A stranger's connection that was of no use for so long is closed when another needs its place: as long as a peer has to say
+/// what it wants.
+pub const UNUSED_BEFORE_CLOSED: Duration = Duration::from_secs(10);
+/// Connections that are closed for others and not gone yet, each for a second at most; meanwhile further ones are refused.
+pub const MAX_CLOSING: usize = 16;
 
 /// Between two pings on a connection; but for identify every five minutes they are all that an idle one carries.
 pub const PING_INTERVAL: Duration = Duration::from_secs(10);
@@ -72,15 +78,15 @@ pub(crate) const BIND_DEADLINE: Duration = Duration::from_secs(5);
 pub(crate) const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 /// Streams of one connection (yamux): those below, and as many again that have ended and are not cleared away yet.
 pub(crate) const MAX_STREAMS_PER_CONNECTION: usize = 128;
-/// Of these, opened by the peer; further ones are reset. Those of Kademlia, and some for identify and ping.
-pub const MAX_INBOUND_STREAMS_PER_CONNECTION: usize = crate::MAX_INBOUND_STREAMS + 8;
+/// Of these, opened by the peer; further ones are reset. The 32 of Kademlia, and eight for identify and ping.
+pub const MAX_INBOUND_STREAMS_PER_CONNECTION: usize = 40;
 /// Of these, opened by this node; further ones wait. As many as the other end serves, here as in js-libp2p.
 pub const MAX_OUTBOUND_STREAMS_PER_CONNECTION: usize = 32;
 /// Bytes of one connection that came and were not taken from their streams; then it is not read. Two pieces: whoever reads its
 /// streams is never held up by it for long, and all connections together hold some megabytes.
-pub const MAX_HELD_INBOUND: usize = 32 * 1024;
+pub const MAX_INBOUND_BYTES_HELD: usize = 32 * 1024;
 /// Bytes written on the streams of one connection that did not go out; then the streams wait.
-pub const MAX_HELD_OUTBOUND: usize = 32 * 1024;
+pub const MAX_OUTBOUND_BYTES_HELD: usize = 32 * 1024;
 /// Data that comes is passed on in pieces of this size, whatever the peer's frames: what rust-yamux sends.
 pub(crate) const MAX_PIECE: usize = 16 * 1024;
 /// Inbound streams of one connection whose protocol is not agreed yet; further ones are reset.
@@ -146,6 +152,19 @@ impl Limits {
     #[must_use]
     pub fn max_chosen(&self) -> u32 {
         self.max_connections.div_ceil(2)
+    }
+
+    /// Connections to peers that this node did not choose: the other half.
+    #[must_use]
+    pub fn max_others(&self) -> u32 {
+        self.max_connections.saturating_sub(self.max_chosen())
+    }
+
+    /// Of these, such as the peers opened: all but a quarter, which is kept for look-ups. With the default these are 24 places, half
+    /// as many again as dials of Kademlia at once.
+    #[must_use]
+    pub fn max_strangers(&self) -> u32 {
+        self.max_others() - self.max_others() / 4
     }
 }
 

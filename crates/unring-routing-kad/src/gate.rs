@@ -3,19 +3,20 @@
 //! Not `libp2p::connection_limits`: that keeps an entry for each peer id it ever saw (0.7.0), which a stranger with
 //! fresh keys can grow without end, and it lets strangers fill every place. Here each entry goes with its connection.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use libp2p::core::upgrade::DeniedUpgrade;
 use libp2p::core::{Endpoint, transport::PortUse};
 use libp2p::swarm::handler::ConnectionEvent;
 use libp2p::swarm::{
-    ConnectionClosed, ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId,
-    DialFailure, FromSwarm, ListenFailure, NetworkBehaviour, SubstreamProtocol, THandler,
-    THandlerInEvent, THandlerOutEvent, ToSwarm,
+    CloseConnection, ConnectionClosed, ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent,
+    ConnectionId, DialFailure, FromSwarm, ListenFailure, NetworkBehaviour, SubstreamProtocol,
+    THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
@@ -24,6 +25,8 @@ use thiserror::Error;
 use crate::config::Limits;
 use crate::handle::Gauges;
 use crate::lists::Lists;
+use crate::places::{Place, Places};
+use crate::usage::Usage;
 
 /// Why a connection was not admitted.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
@@ -72,46 +75,34 @@ pub(crate) struct Gate {
     limits: Limits,
     lists: Arc<Lists>,
     gauges: Arc<Gauges>,
-    /// Peers whose connections are kept alive.
-    known: BTreeSet<PeerId>,
-    /// Peers that may take every place; a subset of `known`.
-    chosen: BTreeSet<PeerId>,
     pending_incoming: HashSet<ConnectionId>,
     pending_outgoing: HashSet<ConnectionId>,
-    established: HashMap<ConnectionId, Established>,
-}
-
-struct Established {
-    peer: PeerId,
-    keep: Arc<AtomicBool>,
+    places: Places,
+    /// Connections that give way to others; at most [`crate::config::MAX_CLOSING`] are on their way out.
+    closing: VecDeque<(PeerId, ConnectionId)>,
 }
 
 impl Gate {
-    pub(crate) fn new(limits: Limits, gauges: Arc<Gauges>) -> Self {
+    pub(crate) fn new(limits: Limits, usage: Usage, gauges: Arc<Gauges>) -> Self {
         Self {
             limits,
             lists: Arc::default(),
             gauges,
-            known: BTreeSet::new(),
-            chosen: BTreeSet::new(),
             pending_incoming: HashSet::new(),
             pending_outgoing: HashSet::new(),
-            established: HashMap::new(),
+            places: Places::new(limits, usage),
+            closing: VecDeque::new(),
         }
     }
 
-    /// Replaces the wanted peers. A connection that is no longer wanted ends by the idle timeout, which starts when
-    /// the connection is next polled, at the latest with the next ping.
+    /// Replaces the peers whose connections are kept alive, and those that may take every place.
     pub(crate) fn set_wanted(&mut self, known: BTreeSet<PeerId>, chosen: BTreeSet<PeerId>) {
-        (self.known, self.chosen) = (known, chosen);
-        for connection in self.established.values() {
-            connection.keep.store(self.known.contains(&connection.peer), Ordering::Relaxed);
-        }
+        self.places.set_wanted(known, chosen);
     }
 
-    /// Replaces the chosen peers among the wanted ones.
+    /// Replaces the peers that may take every place.
     pub(crate) fn set_chosen(&mut self, chosen: BTreeSet<PeerId>) {
-        self.chosen = chosen;
+        self.places.set_chosen(chosen);
     }
 
     /// Replaces who is let in; if that is anything new, those who are connected and kept out now.
@@ -120,8 +111,7 @@ impl Gate {
             return None;
         }
         self.lists = Arc::clone(lists);
-        let peers = self.established.values().map(|connection| connection.peer);
-        Some(peers.filter(|peer| !self.lists.let_in(peer)).collect())
+        Some(self.places.peers().filter(|peer| !self.lists.let_in(peer)).collect())
     }
 
     pub(crate) fn lists(&self) -> &Lists {
@@ -138,33 +128,31 @@ impl Gate {
 
     /// Established connections.
     pub(crate) fn established(&self) -> usize {
-        self.established.len()
+        self.places.len()
     }
 
-    fn admit(&mut self, id: ConnectionId, peer: PeerId) -> Result<KeepAlive, ConnectionDenied> {
+    fn admit(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        outbound: bool,
+    ) -> Result<KeepAlive, ConnectionDenied> {
         self.pending_incoming.remove(&id);
         self.pending_outgoing.remove(&id);
-        let same = self.established.values().filter(|other| other.peer == peer).count();
-        check(same, self.limits.max_per_peer, LimitKind::PerPeer)?;
-        check(self.established.len(), self.limits.max_connections, LimitKind::Established)?;
-        if !self.chosen.contains(&peer) {
-            let others = self
-                .established
-                .values()
-                .filter(|other| !self.chosen.contains(&other.peer))
-                .count();
-            let limit = self.limits.max_connections.saturating_sub(self.limits.max_chosen());
-            check(others, limit, LimitKind::NotChosen)?;
+        let place = self.places.take(Instant::now(), id, peer, outbound);
+        let Place { keep, instead_of } = place.map_err(ConnectionDenied::new)?;
+        if let Some((other, gives_way)) = instead_of {
+            tracing::debug!(peer = %other, "closed to make room: it was of no use for longest");
+            self.gauges.closed.fetch_add(1, Ordering::Relaxed);
+            self.closing.push_back((other, gives_way));
         }
-        let keep = Arc::new(AtomicBool::new(self.known.contains(&peer)));
-        self.established.insert(id, Established { peer, keep: Arc::clone(&keep) });
         Ok(KeepAlive(keep))
     }
 
     fn forget(&mut self, id: ConnectionId) {
         self.pending_incoming.remove(&id);
         self.pending_outgoing.remove(&id);
-        self.established.remove(&id);
+        self.places.leave(id);
     }
 }
 
@@ -195,7 +183,7 @@ impl NetworkBehaviour for Gate {
         _remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         self.lists.check(&peer).map_err(ConnectionDenied::new)?;
-        self.admit(id, peer)
+        self.admit(id, peer, false)
     }
 
     fn handle_pending_outbound_connection(
@@ -226,7 +214,7 @@ impl NetworkBehaviour for Gate {
         _port: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         self.check_dialled(&peer)?;
-        self.admit(id, peer)
+        self.admit(id, peer, true)
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
@@ -254,7 +242,14 @@ impl NetworkBehaviour for Gate {
         &mut self,
         _cx: &mut Context<'_>,
     ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        Poll::Pending
+        // Admission is asked for by the swarm, which polls afterwards.
+        match self.closing.pop_front() {
+            Some((peer_id, id)) => {
+                let connection = CloseConnection::One(id);
+                Poll::Ready(ToSwarm::CloseConnection { peer_id, connection })
+            }
+            None => Poll::Pending,
+        }
     }
 }
 

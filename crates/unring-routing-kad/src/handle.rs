@@ -135,6 +135,8 @@ pub struct Counters {
     pub other_network: u64,
     /// Streams of others that were reset because their connection has [`crate::MAX_INBOUND_STREAMS_PER_CONNECTION`].
     pub streams_refused: u64,
+    /// Connections closed because others needed their places, and they were of no use for longest.
+    pub closed: u64,
     /// Pings that were answered.
     pub pings: u64,
     /// Peers of the latest [`Handle::set_peers`] that are not dialled for lack of places.
@@ -155,6 +157,7 @@ pub(crate) struct Gauges {
     pub(crate) handshake_failures: AtomicU64,
     pub(crate) other_network: AtomicU64,
     pub(crate) streams_refused: Arc<AtomicU64>,
+    pub(crate) closed: AtomicU64,
     pub(crate) pings: AtomicU64,
     pub(crate) left_out: AtomicUsize,
     pub(crate) skipped_addresses: AtomicUsize,
@@ -172,6 +175,7 @@ impl Gauges {
             handshake_failures: self.handshake_failures.load(Ordering::Relaxed),
             other_network: self.other_network.load(Ordering::Relaxed),
             streams_refused: self.streams_refused.load(Ordering::Relaxed),
+            closed: self.closed.load(Ordering::Relaxed),
             pings: self.pings.load(Ordering::Relaxed),
             left_out: self.left_out.load(Ordering::Relaxed),
             skipped_addresses: self.skipped_addresses.load(Ordering::Relaxed),

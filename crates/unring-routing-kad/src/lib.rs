@@ -16,8 +16,10 @@ mod lists;
 mod mux;
 mod network;
 mod network_key;
+mod places;
 mod swarm;
 mod transport;
+mod usage;
 
 pub use self::bind::BindError;
 pub use self::config::*;

@@ -23,10 +23,12 @@ use crate::config::{BIND_DEADLINE, CLOSE_DEADLINE, Config, WantedPeer};
 use crate::connect::Connects;
 use crate::dialer::{Dial, Dialer};
 use crate::failure::{DialFailure, chain};
+use crate::gate::Gate;
 use crate::handle::{Event, EventReceiver, Handle, Outlets, channels};
 use crate::kad::{Command, Driver, KadRouter, Server, StreamEvent};
 use crate::mux::Multiplex;
 use crate::swarm::{self, Behaviour, BehaviourEvent};
+use crate::usage::Usage;
 
 /// A bound libp2p network; [`run`](Self::run) makes it work.
 ///
@@ -74,12 +76,13 @@ impl Network {
     ) -> Result<(Self, Handle, EventReceiver), BindError> {
         bind::validate(&config)?;
         let local = keypair.public().to_peer_id();
-        let server = config.kad.map(|kad| Server::new(local, kad));
+        let usage = Usage::default();
+        let server = config.kad.map(|kad| Server::new(local, kad, usage.clone()));
         let (server, behaviours) = server.transpose().map_err(BindError::Protocol)?.unzip();
         let (outlets, handle, events) = channels(local);
         let multiplex = Multiplex { refused: Arc::clone(&outlets.gauges.streams_refused) };
-        let gauges = Arc::clone(&outlets.gauges);
-        let mut swarm = swarm::build(&keypair, &config, gauges, multiplex, behaviours)?;
+        let gate = Gate::new(config.limits, usage, Arc::clone(&outlets.gauges));
+        let mut swarm = swarm::build(&keypair, &config, multiplex, gate, behaviours)?;
         for address in &config.external {
             swarm.add_external_address(address.clone());
         }

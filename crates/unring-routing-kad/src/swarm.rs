@@ -1,7 +1,5 @@
 //! The libp2p stack in one place: transport, behaviours, swarm.
 
-use std::sync::Arc;
-
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{Swarm, identify, ping};
@@ -9,7 +7,6 @@ use libp2p_identity::Keypair;
 
 use crate::config::{self, Config};
 use crate::gate::Gate;
-use crate::handle::Gauges;
 use crate::kad::{Streams, Table};
 use crate::mux::Multiplex;
 use crate::transport::{self, SetupError};
@@ -30,14 +27,14 @@ pub(crate) struct Behaviour {
 pub(crate) fn build(
     keypair: &Keypair,
     config: &Config,
-    gauges: Arc<Gauges>,
     multiplex: Multiplex,
+    gate: Gate,
     kad: Option<(Table, Streams)>,
 ) -> Result<Swarm<Behaviour>, SetupError> {
     let transport = transport::build(keypair, config.network_key.clone(), multiplex)?;
     let (kad, streams) = kad.unzip();
     let behaviour = Behaviour {
-        gate: Gate::new(config.limits, gauges),
+        gate,
         identify: identify::Behaviour::new(
             // Only external addresses are told, so that others see the one address that was meant for them;
             // addresses of peers come from their signed records, never from this protocol's cache.

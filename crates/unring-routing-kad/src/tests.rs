@@ -7,3 +7,4 @@ mod kad;
 mod lists;
 mod network;
 mod partition;
+mod places;

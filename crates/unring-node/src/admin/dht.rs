@@ -135,7 +135,7 @@ impl DhtStatus {
 /// Its metrics; all 0 when the node takes no part in it.
 #[derive(Debug)]
 pub(super) struct DhtMetrics {
-    pub(super) counters: [(&'static str, &'static str, u64); 16],
+    pub(super) counters: [(&'static str, &'static str, u64); 20],
     pub(super) gauges: [(&'static str, &'static str, usize); 5],
     /// Sum in seconds, count, and the count of each bucket with its upper end in seconds.
     pub(super) lookup_seconds: (f64, u64, Vec<(f64, u64)>),
@@ -207,6 +207,26 @@ impl DhtMetrics {
                     "libp2p_other_network",
                     "Inbound libp2p connections with another network key, or of something else than libp2p",
                     network.other_network,
+                ),
+                (
+                    "libp2p_connections_denied",
+                    "Inbound libp2p connections for which there was no place",
+                    network.denied,
+                ),
+                (
+                    "libp2p_handshakes_failed",
+                    "Inbound libp2p connections whose handshake failed",
+                    network.handshake_failures,
+                ),
+                (
+                    "libp2p_connections_replaced",
+                    "Libp2p connections closed because others needed their places",
+                    network.closed,
+                ),
+                (
+                    "libp2p_streams_refused",
+                    "Libp2p streams of connections with too many",
+                    network.streams_refused,
                 ),
             ],
             gauges: [

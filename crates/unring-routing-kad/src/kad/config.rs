@@ -88,8 +88,7 @@ pub const INBOUND_DEADLINE: Duration = Duration::from_secs(10);
 pub const INBOUND_IDLE: Duration = Duration::from_secs(60);
 /// Bytes of long answers that all requests on their way hold together; short ones are not counted.
 pub const MAX_ANSWER_BYTES_HELD: usize = 16 * 1024 * 1024;
-/// Dials at once by look-ups and walks; further ones wait. Half of [`crate::MAX_PENDING_OUTGOING`], so that those to wanted peers
-/// and those that somebody asked for always find room.
+/// Dials at once by look-ups and walks; further ones wait. Twice those to wanted peers: a look-up is waited for.
 pub const MAX_KAD_DIALS: usize = 16;
 /// Of these, to peers that only others know: whoever names peers that never answer cannot hold up those that were met.
 pub const MAX_HEARSAY_DIALS: usize = 8;
@@ -97,6 +96,13 @@ pub const MAX_HEARSAY_DIALS: usize = 8;
 pub const HEARSAY_DIAL_BURST: u32 = 64;
 /// Then one in this time, so that no list of addresses makes this node scan the machines in it.
 pub const HEARSAY_DIAL_GAP: Duration = Duration::from_millis(125);
+/// Dials at once of libp2p's walks that refresh the routing table; for further ones they take the peer for unreachable. Nobody waits
+/// for them.
+pub const MAX_REFRESH_DIALS: usize = 4;
+/// Such dials at once after a pause: to those a walk begins with.
+pub const REFRESH_DIAL_BURST: u32 = 16;
+/// Then one in this time: a table of 20 buckets is refreshed in five minutes, and no faster by whoever names peers in it.
+pub const REFRESH_DIAL_GAP: Duration = Duration::from_millis(500);
 /// Addresses of one peer that are tried on the word of others.
 pub const MAX_TOLD_ADDRESSES: usize = 4;
 /// Between two walks that refresh the routing table: libp2p's.

@@ -5,7 +5,7 @@
 //! pace, and an address where somebody else answers does not spoil the rest.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libp2p::swarm::ConnectionId;
 use libp2p_identity::PeerId;
@@ -15,6 +15,25 @@ use crate::failure::DialFailure;
 use crate::kad::config::{
     HEARSAY_DIAL_BURST, HEARSAY_DIAL_GAP, MAX_HEARSAY_DIALS, MAX_KAD_DIALS, MAX_TOLD_ADDRESSES,
 };
+
+/// So many at once, then one in a time.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    /// When the next one would be if each had waited for the one before.
+    clock: Option<Instant>,
+}
+
+impl Pace {
+    /// Whether there may be one now.
+    pub(crate) fn take(&mut self, now: Instant, gap: Duration, burst: u32) -> bool {
+        let clock = self.clock.map_or(now, |clock| clock.max(now));
+        if clock.saturating_duration_since(now) >= gap * burst {
+            return false;
+        }
+        self.clock = clock.checked_add(gap);
+        true
+    }
+}
 
 /// One after the other; each is gone when it has failed.
 #[derive(Debug)]
@@ -61,14 +80,14 @@ pub(crate) struct Dials {
     queue: VecDeque<PeerId>,
     /// At most [`MAX_KAD_DIALS`].
     in_flight: HashMap<ConnectionId, Flight>,
-    /// When the next peer that only others know might be dialled if each had waited for the one before.
-    clock: Option<Instant>,
+    /// Of peers that only others know.
+    pace: Pace,
 }
 
 impl Dials {
     pub(crate) fn new() -> Self {
-        let (targets, queue, in_flight, clock) = Default::default();
-        Self { targets, queue, in_flight, clock }
+        let (targets, queue, in_flight, pace) = Default::default();
+        Self { targets, queue, in_flight, pace }
     }
 
     /// A peer is wanted that is not connected. `false`: nobody knows where it is.
@@ -89,6 +108,16 @@ impl Dials {
         self.targets.insert(peer, Target { table, told, unreachable: false });
         self.queue.push_back(peer);
         true
+    }
+
+    /// Dials on their way.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Whether somebody waits for a place.
+    pub(crate) fn waits(&self) -> bool {
+        !self.queue.is_empty() && self.in_flight.len() < MAX_KAD_DIALS
     }
 
     /// What is to be done now, if anything; `wanted` says who is still waited for.
@@ -115,20 +144,11 @@ impl Dials {
             return Some(Next::Dial { peer, addresses: target.table.clone() });
         }
         let addresses = target.told.clone();
-        if !self.pace(now) {
+        if !self.pace.take(now, HEARSAY_DIAL_GAP, HEARSAY_DIAL_BURST) {
             self.targets.remove(&peer);
             return Some(Next::Paced(peer));
         }
         Some(Next::Dial { peer, addresses })
-    }
-
-    fn pace(&mut self, now: Instant) -> bool {
-        let clock = self.clock.map_or(now, |clock| clock.max(now));
-        if clock.saturating_duration_since(now) >= HEARSAY_DIAL_GAP * HEARSAY_DIAL_BURST {
-            return false;
-        }
-        self.clock = clock.checked_add(HEARSAY_DIAL_GAP);
-        true
     }
 
     /// The dial that [`next`](Self::next) asked for was started.

@@ -115,12 +115,13 @@ impl Inbound {
         (Self { asked, budget: Budget::new(REQUEST_BUDGET), refusals }, requests)
     }
 
-    /// Serves a stream until it ends; `None`: the peer has too many.
+    /// Serves a stream until it ends, and tells `used` of each request; `None`: the peer has too many.
     pub(crate) fn serve<S>(
         &self,
         peer: PeerId,
         share: Arc<Share>,
         stream: S,
+        used: impl Fn() + Send + 'static,
     ) -> Option<impl Future<Output = ()> + Send + 'static>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -132,7 +133,7 @@ impl Inbound {
         let inbound = self.clone();
         Some(async move {
             let _place = place;
-            if let Err(refusal) = inbound.requests(peer, &share, stream).await {
+            if let Err(refusal) = inbound.requests(peer, &share, stream, used).await {
                 inbound.refuse(peer, refusal);
             }
         })
@@ -149,6 +150,7 @@ impl Inbound {
         peer: PeerId,
         share: &Share,
         mut stream: S,
+        used: impl Fn(),
     ) -> Result<(), KadRefusal> {
         // Some peers keep a stream for later requests.
         let mut patience = INBOUND_DEADLINE;
@@ -178,6 +180,7 @@ impl Inbound {
                 let _busy = share.busy()?;
                 sleep(delay).await;
             }
+            used();
             let (reply, answer) = oneshot::channel();
             // When the loop has ended so does the connection.
             if self.asked.send(Asked { peer, request, reply }).await.is_err() {
@@ -329,7 +332,7 @@ mod tests {
         async fn send(&self, bytes: Vec<u8>, silent: bool, deaf: bool) {
             let peer = Peer { reads: Cursor::new(bytes), silent, deaf };
             let id = PeerId::random();
-            let serving = self.inbound.serve(id, Arc::clone(&self.share), peer);
+            let serving = self.inbound.serve(id, Arc::clone(&self.share), peer, || ());
             serving.unwrap().await;
         }
 
@@ -364,7 +367,7 @@ mod tests {
         let world = world();
         let open = || {
             let peer = Peer { reads: Cursor::new(vec![]), silent: true, deaf: false };
-            world.inbound.serve(PeerId::random(), Arc::clone(&world.share), peer)
+            world.inbound.serve(PeerId::random(), Arc::clone(&world.share), peer, || ())
         };
         let first: Vec<_> = (0..MAX_INBOUND_STREAMS).map(|_| open().unwrap()).collect();
         assert!(open().is_none());

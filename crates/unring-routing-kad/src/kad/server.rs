@@ -34,6 +34,7 @@ use crate::kad::table::Table;
 use crate::kad::walker::Walker;
 use crate::kad::wire::{self, Answer, Contact, Request};
 use crate::swarm::Behaviour;
+use crate::usage::Usage;
 
 /// Commands of the driver that wait for the network's loop; then the driver waits, and nobody else.
 const COMMAND_QUEUE: usize = 64;
@@ -70,6 +71,7 @@ impl Server {
     pub(crate) fn new(
         local: PeerId,
         config: KadConfig,
+        usage: Usage,
     ) -> Result<(Self, (Table, Streams)), InvalidProtocol> {
         let protocol = StreamProtocol::try_from_owned(config.protocol.to_owned())?;
         let replication = NonZeroUsize::new(REPLICATION).unwrap_or(kad::K_VALUE);
@@ -96,7 +98,8 @@ impl Server {
         let (sender, commands) = mpsc::channel(COMMAND_QUEUE);
         let (gauges, peers) = (Arc::<KadGauges>::default(), watch::Sender::new(0));
         let patience = Patience::default();
-        let streams = Streams::new(protocol.clone(), Arc::clone(&gauges.refused), patience.clone());
+        let streams =
+            Streams::new(protocol.clone(), Arc::clone(&gauges.refused), patience.clone(), usage);
         let next_expiry = Instant::now() + config.store.validity / EXPIRY_STEPS;
         let (arrivals, arrived) = mpsc::channel(ARRIVAL_QUEUE);
         let server = Self {

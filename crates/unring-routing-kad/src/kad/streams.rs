@@ -34,6 +34,7 @@ use crate::kad::dials::{Dials, Next, Outcome};
 use crate::kad::inbound::{Asked, Inbound, KadRefusals, Share};
 use crate::kad::patience::Patience;
 use crate::kad::wire::Contact;
+use crate::usage::{InUse, Usage};
 
 /// Why there is no stream.
 #[derive(Debug, Error)]
@@ -50,8 +51,22 @@ pub(crate) enum OpenError {
     Negotiate(#[source] std::io::Error),
 }
 
+/// A stream, and that its connection is in use.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) stream: Stream,
+    pub(crate) in_use: InUse,
+}
+
 /// Where the stream is wanted. Nobody waits for a stream whose receiver is gone.
-pub(crate) type Reply = oneshot::Sender<Result<Stream, OpenError>>;
+pub(crate) type Reply = oneshot::Sender<Result<Opened, OpenError>>;
+
+/// A stream that is wanted of a connection.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    reply: Reply,
+    in_use: InUse,
+}
 
 /// What the network's loop is told.
 #[derive(Debug)]
@@ -69,12 +84,13 @@ pub(crate) struct Streams {
     /// Until the peer is connected or its dials failed.
     waiting: HashMap<PeerId, Vec<Reply>>,
     dials: Dials,
-    actions: VecDeque<ToSwarm<StreamEvent, Reply>>,
+    actions: VecDeque<ToSwarm<StreamEvent, Wanted>>,
     inbound: Inbound,
     requests: mpsc::Receiver<Asked>,
     /// Of everyone connected.
     shares: HashMap<PeerId, Arc<Share>>,
     patience: Patience,
+    usage: Usage,
 }
 
 impl Streams {
@@ -82,11 +98,23 @@ impl Streams {
         protocol: StreamProtocol,
         refusals: Arc<KadRefusals<AtomicU64>>,
         patience: Patience,
+        usage: Usage,
     ) -> Self {
         let (connections, waiting, actions, shares) = Default::default();
         let (inbound, requests) = Inbound::new(refusals);
         let dials = Dials::new();
-        Self { protocol, connections, waiting, dials, actions, inbound, requests, shares, patience }
+        Self {
+            protocol,
+            connections,
+            waiting,
+            dials,
+            actions,
+            inbound,
+            requests,
+            shares,
+            patience,
+            usage,
+        }
     }
 
     /// Opens a stream to the contact, at the addresses of the routing table or, failing these, at its own.
@@ -119,7 +147,10 @@ impl Streams {
             replies.retain(|reply| !reply.is_closed());
             !replies.is_empty()
         });
-        while let Some(next) = self.dials.next(now, |peer| self.waiting.contains_key(peer)) {
+        // A connection that is in use does not give way, so those that would have to wait for one do so before they are dialled.
+        while self.usage.free(self.dials.in_flight()) > 0 {
+            let next = self.dials.next(now, |peer| self.waiting.contains_key(peer));
+            let Some(next) = next else { break };
             match next {
                 Next::Dial { peer, addresses } => {
                     let opts = DialOpts::peer_id(peer)
@@ -145,7 +176,8 @@ impl Streams {
 
     fn notify(&mut self, peer_id: PeerId, connection: ConnectionId, reply: Reply) {
         let handler = NotifyHandler::One(connection);
-        self.actions.push_back(ToSwarm::NotifyHandler { peer_id, handler, event: reply });
+        let event = Wanted { reply, in_use: self.usage.begin(connection) };
+        self.actions.push_back(ToSwarm::NotifyHandler { peer_id, handler, event });
     }
 
     fn on_dial_failure(&mut self, now: Instant, id: ConnectionId, peer: PeerId, error: &DialError) {
@@ -164,10 +196,12 @@ impl Streams {
         self.dial(now);
     }
 
-    fn handler(&mut self, peer: PeerId) -> Opener {
+    fn handler(&mut self, id: ConnectionId, peer: PeerId) -> Opener {
         let share = self.shares.entry(peer).or_insert_with(|| Arc::new(Share::new()));
         Opener {
+            id,
             peer,
+            usage: self.usage.clone(),
             protocol: self.protocol.clone(),
             wanted: VecDeque::new(),
             inbound: self.inbound.clone(),
@@ -183,23 +217,23 @@ impl NetworkBehaviour for Streams {
 
     fn handle_established_inbound_connection(
         &mut self,
-        _id: ConnectionId,
+        id: ConnectionId,
         peer: PeerId,
         _local: &Multiaddr,
         _remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.handler(peer))
+        Ok(self.handler(id, peer))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
-        _id: ConnectionId,
+        id: ConnectionId,
         peer: PeerId,
         _address: &Multiaddr,
         _role: Endpoint,
         _port: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.handler(peer))
+        Ok(self.handler(id, peer))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
@@ -247,6 +281,9 @@ impl NetworkBehaviour for Streams {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        if self.dials.waits() && self.usage.poll_place(cx, self.dials.in_flight()).is_ready() {
+            self.dial(Instant::now());
+        }
         // Whoever calls `open` polls the swarm afterwards, so no waker is kept for these.
         if let Some(action) = self.actions.pop_front() {
             return Poll::Ready(action);
@@ -263,9 +300,11 @@ impl NetworkBehaviour for Streams {
 
 /// Opens and serves the streams of one connection.
 pub(crate) struct Opener {
+    id: ConnectionId,
     peer: PeerId,
+    usage: Usage,
     protocol: StreamProtocol,
-    wanted: VecDeque<Reply>,
+    wanted: VecDeque<Wanted>,
     inbound: Inbound,
     share: Arc<Share>,
     /// At most [`crate::MAX_INBOUND_STREAMS`].
@@ -273,12 +312,12 @@ pub(crate) struct Opener {
 }
 
 impl ConnectionHandler for Opener {
-    type FromBehaviour = Reply;
+    type FromBehaviour = Wanted;
     type ToBehaviour = Infallible;
     type InboundProtocol = ReadyUpgrade<StreamProtocol>;
     type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
     type InboundOpenInfo = ();
-    type OutboundOpenInfo = Reply;
+    type OutboundOpenInfo = Wanted;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
         SubstreamProtocol::new(ReadyUpgrade::new(self.protocol.clone()), ())
@@ -287,32 +326,34 @@ impl ConnectionHandler for Opener {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, Reply, Infallible>> {
+    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, Wanted, Infallible>> {
         while let Poll::Ready(Some(())) = self.serving.poll_next_unpin(cx) {}
-        while let Some(reply) = self.wanted.pop_front() {
-            if !reply.is_closed() {
+        while let Some(wanted) = self.wanted.pop_front() {
+            if !wanted.reply.is_closed() {
                 let protocol =
-                    SubstreamProtocol::new(ReadyUpgrade::new(self.protocol.clone()), reply);
+                    SubstreamProtocol::new(ReadyUpgrade::new(self.protocol.clone()), wanted);
                 return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
             }
         }
         Poll::Pending
     }
 
-    fn on_behaviour_event(&mut self, reply: Reply) {
-        self.wanted.push_back(reply);
+    fn on_behaviour_event(&mut self, wanted: Wanted) {
+        self.wanted.push_back(wanted);
     }
 
     fn on_connection_event(
         &mut self,
-        event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol, (), Reply>,
+        event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol, (), Wanted>,
     ) {
-        let (reply, result) = match event {
+        let (wanted, result) = match event {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
                 protocol: stream,
                 ..
             }) => {
-                let serving = self.inbound.serve(self.peer, Arc::clone(&self.share), stream);
+                let (id, usage) = (self.id, self.usage.clone());
+                let used = move || usage.asked(Instant::now(), id);
+                let serving = self.inbound.serve(self.peer, Arc::clone(&self.share), stream, used);
                 self.serving.extend(serving.map(futures::FutureExt::boxed));
                 return;
             }
@@ -333,6 +374,7 @@ impl ConnectionHandler for Opener {
             }
             _ => return,
         };
-        drop(reply.send(result));
+        let Wanted { reply, in_use } = wanted;
+        drop(reply.send(result.map(|stream| Opened { stream, in_use })));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::config::{MAX_HELD_INBOUND, MAX_HELD_OUTBOUND};
+use crate::config::{MAX_INBOUND_BYTES_HELD, MAX_OUTBOUND_BYTES_HELD};
 
 /// What a piece of data takes beside its bytes: its buffer's head, its place in a queue, the allocator's share. Without it, pieces
 /// of one byte would be free.
@@ -60,7 +60,7 @@ impl Flow {
         if !state.blocked {
             state.dropped = 0;
         }
-        if state.inbound + state.dropped < MAX_HELD_INBOUND {
+        if state.inbound + state.dropped < MAX_INBOUND_BYTES_HELD {
             return Poll::Ready(());
         }
         state.reader = Some(cx.waker().clone());
@@ -104,7 +104,7 @@ impl Flow {
     /// Whether more may be written on a stream; if not, the task is woken when it may.
     pub(crate) fn poll_may_write(&self, cx: &Context<'_>, id: u32) -> Poll<()> {
         let mut state = self.state();
-        if state.outbound < MAX_HELD_OUTBOUND.cast_signed() {
+        if state.outbound < MAX_OUTBOUND_BYTES_HELD.cast_signed() {
             return Poll::Ready(());
         }
         state.writers.insert(id, cx.waker().clone());
@@ -125,7 +125,7 @@ impl Flow {
         }
         let mut state = self.state();
         state.outbound -= (bytes + PIECE_COST).cast_signed();
-        if state.outbound < MAX_HELD_OUTBOUND.cast_signed() {
+        if state.outbound < MAX_OUTBOUND_BYTES_HELD.cast_signed() {
             state.writers.drain().for_each(|(_, waker)| waker.wake());
         }
     }
@@ -145,7 +145,7 @@ impl Flow {
 impl State {
     /// Enough was taken, or it has to look again.
     fn wake_reader(&mut self) {
-        if (self.inbound < MAX_HELD_INBOUND)
+        if (self.inbound < MAX_INBOUND_BYTES_HELD)
             && let Some(reader) = self.reader.take()
         {
             reader.wake();

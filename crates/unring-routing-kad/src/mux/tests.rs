@@ -19,8 +19,8 @@ use yamux::{Connection, Mode};
 use super::flow::Flow;
 use super::muxer::{Multiplex, Muxer, Substream};
 use crate::config::{
-    CLOSE_DEADLINE, MAX_HELD_INBOUND, MAX_HELD_OUTBOUND, MAX_INBOUND_STREAMS_PER_CONNECTION,
-    MAX_OUTBOUND_STREAMS_PER_CONNECTION, MAX_PIECE,
+    CLOSE_DEADLINE, MAX_INBOUND_BYTES_HELD, MAX_INBOUND_STREAMS_PER_CONNECTION,
+    MAX_OUTBOUND_BYTES_HELD, MAX_OUTBOUND_STREAMS_PER_CONNECTION, MAX_PIECE,
 };
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -232,8 +232,12 @@ async fn what_nobody_reads_is_not_taken_in() {
             held.push(stream);
         }
         settle().await;
-        let most = MAX_HELD_INBOUND + 2 * MAX_PIECE;
-        assert!((MAX_HELD_INBOUND..most).contains(&flow.held().0), "{:?} in {piece}", flow.held());
+        let most = MAX_INBOUND_BYTES_HELD + 2 * MAX_PIECE;
+        assert!(
+            (MAX_INBOUND_BYTES_HELD..most).contains(&flow.held().0),
+            "{:?} in {piece}",
+            flow.held()
+        );
         // Whoever is dropped makes room, and whoever is read gets everything.
         drop(held.pop());
         let mut readers = JoinSet::new();
@@ -279,8 +283,8 @@ async fn for_whoever_does_not_read_nothing_is_kept() {
     deaf.store(true, Ordering::Relaxed);
     settle().await;
     let held = flow.held().1;
-    let most = (MAX_HELD_OUTBOUND + MAX_PIECE).cast_signed();
-    assert!((MAX_HELD_OUTBOUND.cast_signed()..most).contains(&held), "{held}");
+    let most = (MAX_OUTBOUND_BYTES_HELD + MAX_PIECE).cast_signed();
+    assert!((MAX_OUTBOUND_BYTES_HELD.cast_signed()..most).contains(&held), "{held}");
 }
 
 #[tokio::test]
@@ -312,7 +316,10 @@ async fn streams_that_are_dropped_while_their_peer_does_not_read_count() {
         }
     }
     let held = flow.held().0;
-    assert!((MAX_HELD_INBOUND..MAX_HELD_INBOUND + 2 * MAX_PIECE).contains(&held), "{held}");
+    assert!(
+        (MAX_INBOUND_BYTES_HELD..MAX_INBOUND_BYTES_HELD + 2 * MAX_PIECE).contains(&held),
+        "{held}"
+    );
 }
 
 #[tokio::test]

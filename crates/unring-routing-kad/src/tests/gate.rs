@@ -15,6 +15,7 @@ use multiaddr::Multiaddr;
 
 use crate::gate::{Gate, KeepAlive};
 use crate::handle::Gauges;
+use crate::usage::Usage;
 use crate::{KeptOut, LimitExceeded, LimitKind, Limits, Lists};
 
 struct Test {
@@ -28,7 +29,7 @@ fn exceeded(denied: ConnectionDenied) -> LimitKind {
 
 impl Test {
     fn new(limits: Limits) -> Self {
-        Self { gate: Gate::new(limits, Arc::default()), next: 0 }
+        Self { gate: Gate::new(limits, Usage::default(), Arc::default()), next: 0 }
     }
 
     fn knock(&mut self) -> Result<ConnectionId, LimitKind> {
@@ -76,7 +77,8 @@ fn handshakes_at_once_are_capped_and_failed_ones_make_room() {
 
 #[test]
 fn dials_at_once_are_capped_and_failed_ones_make_room() {
-    let mut gate = Gate::new(Limits { max_pending_outgoing: 1, ..Limits::new(8) }, Arc::default());
+    let limits = Limits { max_pending_outgoing: 1, ..Limits::new(8) };
+    let mut gate = Gate::new(limits, Usage::default(), Arc::default());
     let dial = |gate: &mut Gate, id| {
         let id = ConnectionId::new_unchecked(id);
         gate.handle_pending_outbound_connection(id, None, &[], Endpoint::Dialer)
@@ -138,7 +140,7 @@ fn connections_are_kept_alive_as_long_as_their_peer_is_known() {
 #[test]
 fn who_is_kept_out_is_denied_in_both_directions_as_soon_as_it_is_known() {
     let gauges = Arc::new(Gauges::default());
-    let mut gate = Gate::new(Limits::new(8), Arc::clone(&gauges));
+    let mut gate = Gate::new(Limits::new(8), Usage::default(), Arc::clone(&gauges));
     let (friend, foe, other) = (PeerId::random(), PeerId::random(), PeerId::random());
     let lists = Lists { allow: [friend, foe].into(), deny: [foe].into() };
     assert_eq!(gate.set_lists(&Arc::new(lists)), Some(BTreeSet::new()));
