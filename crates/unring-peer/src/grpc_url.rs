@@ -91,7 +91,9 @@ impl FromStr for GrpcUrl {
                         .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
             }
         };
-        if !host_is_valid || !port.parse::<u16>().is_ok_and(|port| port != 0) {
+        // `+1` is a number to Rust and no port.
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        if !host_is_valid || !digits || !port.parse::<u16>().is_ok_and(|port| port != 0) {
             return Err(invalid());
         }
         let scheme = if tls { "https" } else { "http" };

@@ -143,6 +143,22 @@ fn what_breaks_a_bound_is_refused_with_its_number() {
         InvalidContent::TooLong { what: "name", got: 64, max: 63 },
     );
     check(
+        |wire| wire.zone = "z".repeat(64),
+        InvalidContent::TooLong { what: "zone", got: 64, max: 63 },
+    );
+    check(
+        |wire| wire.version = "v".repeat(64),
+        InvalidContent::TooLong { what: "version", got: 64, max: 63 },
+    );
+    check(
+        |wire| wire.joins[0].address = "a".repeat(256),
+        InvalidContent::TooLong { what: "address of a join", got: 256, max: 255 },
+    );
+    check(
+        |wire| wire.grpc_url = "tcp://a:1".into(),
+        InvalidContent::GrpcUrl(crate::InvalidGrpcUrl::Scheme("tcp://a:1".into())),
+    );
+    check(
         |wire| wire.name = "a\nWARN forged line".into(),
         InvalidContent::ControlCharacter { what: "name" },
     );
@@ -150,6 +166,70 @@ fn what_breaks_a_bound_is_refused_with_its_number() {
         |wire| wire.joins[0].address = "https://a\u{202e}b".into(),
         InvalidContent::ControlCharacter { what: "address of a join" },
     );
+}
+
+#[test]
+fn a_tag_and_a_payload_of_another_kind_are_refused() {
+    let signed = SignedRecord::sign(&server1(), record(&server1())).unwrap();
+    let tag = |bytes| {
+        let tag = Bytes::from(vec![0; bytes]);
+        UnverifiedRecord::decode(signed.envelope().clone(), tag)
+    };
+    assert_eq!(tag(64).unwrap().wire_bytes(), signed.envelope().len() + 64);
+    assert!(matches!(tag(65), Err(InvalidRecord::TagTooLarge { got: 65 })));
+    // Signed as it should be, under another name.
+    let mut envelope = pb::SignedEnvelope::decode(signed.envelope().clone()).unwrap();
+    envelope.payload_type = b"/unring/node-record/2".to_vec();
+    let parts: [&[u8]; 2] = [&envelope.payload_type, &envelope.payload];
+    envelope.signature = server1().sign("unring-node-record", &parts);
+    let other = decode(envelope.encode_to_vec()).unwrap_err();
+    assert!(matches!(other, InvalidRecord::PayloadType(_)), "{other}");
+}
+
+#[test]
+fn what_others_would_refuse_is_not_signed() {
+    let mut broken = record(&server1());
+    broken.ttl = Duration::ZERO;
+    let refused = SignedRecord::sign(&server1(), broken).unwrap_err();
+    assert!(matches!(refused, SignRecordError::Content(InvalidContent::Ttl { got: 0 })));
+    let mut long = record(&server1());
+    long.joins = (0..32)
+        .map(|n| Join {
+            address: format!("{n}{}", "x".repeat(200)),
+            targets: (0..16).map(|_| Identity::generate().peer_id()).collect(),
+            since: UnixMillis::new(1),
+        })
+        .collect();
+    let refused = SignedRecord::sign(&server1(), long).unwrap_err();
+    assert!(matches!(refused, SignRecordError::TooLarge { .. }), "{refused}");
+}
+
+#[test]
+fn an_address_that_is_told_twice_is_kept_once() {
+    let mut wire = record(&server1()).to_wire();
+    wire.addresses = vec!["/ip4/10.0.0.1/tcp/5872".into(); 3];
+    let read = decode(sign_unchecked(&server1(), &wire)).unwrap();
+    assert_eq!((read.claimed().addresses.len(), read.claimed().skipped_addresses.len()), (1, 0));
+}
+
+#[test]
+fn two_records_say_the_same_but_for_version_and_time() {
+    let same = |change: fn(&mut NodeRecord)| {
+        let (one, mut other) = (record(&server1()), record(&server1()));
+        change(&mut other);
+        one.same_content(&other)
+    };
+    assert!(same(|other| (other.seq, other.issued_at) = (7, UnixMillis::new(7))));
+    let changes: [fn(&mut NodeRecord); 7] = [
+        |other| other.ttl = Duration::from_secs(1),
+        |other| other.name = "x".into(),
+        |other| other.addresses.clear(),
+        |other| other.joins[0].targets.clear(),
+        |other| other.zone = "x".into(),
+        |other| other.version = "x".into(),
+        |other| other.grpc_url = None,
+    ];
+    assert!(changes.iter().all(|change| !same(*change)));
 }
 
 #[test]
@@ -205,6 +285,7 @@ fn urls_are_checked() {
         "server2:",
         "server2:0",
         "server2:65536",
+        "server2:+5871",
         "https://server2:5871/x",
         "tcp://a:1",
         ":1",
@@ -213,6 +294,10 @@ fn urls_are_checked() {
     ] {
         assert!(check(bad).is_err(), "{bad}");
     }
+    let got = crate::limits::MAX_GRPC_URL_BYTES + 1;
+    let long = format!("{}:5871", "a".repeat(got - ":5871".len()));
+    assert_eq!(long.parse::<GrpcUrl>(), Err(crate::InvalidGrpcUrl::TooLong { got }));
+    assert!(long[1..].parse::<GrpcUrl>().is_ok());
 }
 
 #[test]

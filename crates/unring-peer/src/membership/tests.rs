@@ -123,4 +123,9 @@ fn deny_wins_over_allow_and_an_allow_list_is_all_there_is() {
     let record = signed(&denied);
     let why = NotAMember::Denied { peer: denied.peer_id() };
     assert_eq!(lists(&[], &[denied.peer_id()]).check_record(&record), Err(why));
+    let tag = record.membership_tag().clone();
+    let unverified = UnverifiedRecord::decode(record.envelope().clone(), tag).unwrap();
+    assert_eq!(lists(&[], &[denied.peer_id()]).check_unverified(&unverified), Err(why));
+    assert_eq!(member(&[NEW]).check_unverified(&unverified), Err(NotAMember::NothingShown));
+    assert_eq!(lists(&[], &[]).check_unverified(&unverified), Ok(()));
 }
