@@ -126,6 +126,8 @@ pub(crate) struct Entry {
     pub(crate) told_nobody: u32,
     /// It was added while the node ran.
     pub(crate) is_late: bool,
+    /// When it was due before somebody was connected, if it was waiting then.
+    pub(crate) due_before: Option<Duration>,
     pub(crate) last: Option<LastView>,
     pub(crate) counts: Counts,
     /// Who was found where.
@@ -145,6 +147,7 @@ impl Entry {
             failures: 0,
             told_nobody: 0,
             is_late,
+            due_before: None,
             last: None,
             counts: Counts::default(),
             peers: BTreeMap::new(),

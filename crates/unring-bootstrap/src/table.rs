@@ -145,8 +145,8 @@ impl Table {
 
     /// Who is connected now, over all parts of the node.
     ///
-    /// With the last one gone every source is due again at once, or after the wait that it had reached when the
-    /// connection did not last for [`STABLE_AFTER`].
+    /// With the last one gone every source is due again at once; where the connection did not last for [`STABLE_AFTER`],
+    /// when it was due before, or after the wait that it had reached.
     pub fn set_connected(&mut self, now: Duration, peers: BTreeSet<PeerId>) {
         let (was, is) = (!self.connected.is_empty(), !peers.is_empty());
         self.connected = peers;
@@ -154,9 +154,11 @@ impl Table {
             (false, true) => {
                 self.connected_since = Some(now);
                 for entry in self.entries.values_mut() {
+                    entry.due_before = None;
                     if let Phase::Waiting { due } = &mut entry.phase
                         && entry.last.is_some()
                     {
+                        entry.due_before = Some(*due);
                         *due = now + refresh(&mut self.rng);
                     }
                 }
@@ -167,8 +169,11 @@ impl Table {
                     if lasted.is_some_and(|lasted| lasted >= STABLE_AFTER) {
                         entry.failures = 0;
                     }
+                    let before = entry.due_before.take();
                     if let Phase::Waiting { due } = &mut entry.phase {
-                        *due = (*due).min(now + backoff(&mut self.rng, entry.failures));
+                        let soon = now + backoff(&mut self.rng, entry.failures);
+                        // Not later than without the connection: who comes and goes must not put it off for ever.
+                        *due = soon.min(before.unwrap_or(*due)).min(*due);
                     }
                 }
             }
@@ -315,15 +320,14 @@ impl Table {
         error: Option<String>,
     ) {
         let Some(entry) = self.entries.get_mut(&at) else { return };
-        // A connection that has just come may be gone at once, as it was the last time: only one that lasts ends the
-        // back-off, else such a peer would have its source asked without end.
-        let lasts = self.connected_since.is_some_and(|since| since + STABLE_AFTER <= now);
         let wait = if self.connected.is_empty() {
             backoff(&mut self.rng, entry.failures)
         } else {
             refresh(&mut self.rng)
         };
-        entry.failures = if lasts { 0 } else { entry.failures.saturating_add(1) };
+        // A connection that has just come may be gone at once, as it was the last time: only one that has lasted when it is
+        // lost ends the back-off, else such a peer would have its source asked without end.
+        entry.failures = entry.failures.saturating_add(1);
         entry.phase = Phase::Waiting { due: now + wait };
         let error = error.map(cut);
         entry.note(LastView { outcome, addresses, reached, error, at: now });

@@ -4,7 +4,7 @@ use std::time::Duration;
 use unring_peer::{Identity, PeerId};
 
 use crate::limits::{
-    ASK_LIMIT, ATTEMPT_LIMIT, BACKOFF_MAX, MAX_FOUND, MAX_SOURCES, QUIET, REFRESH,
+    ASK_LIMIT, ATTEMPT_LIMIT, BACKOFF_MAX, MAX_FOUND, MAX_SOURCES, QUIET, REFRESH, STABLE_AFTER,
 };
 use crate::{Action, Activity, Answer, Attempt, Candidate, Kind, Myself, Outcome, Table};
 
@@ -145,6 +145,7 @@ fn the_wait_doubles_from_50_ms_to_10_s_while_nobody_is_connected() {
         );
     }
     assert!(gaps.len() > 15, "{gaps:?}");
+    assert_ne!(gaps[10], gaps[11], "nodes that start together drift apart");
     let counts = world.table.view(0).unwrap().counts;
     assert_eq!(counts.of(Outcome::Failed), counts.total());
     assert_eq!(counts.total(), world.asked.len() as u64);
@@ -162,8 +163,10 @@ fn with_somebody_connected_it_is_calm_and_after_the_loss_quick_again() {
     let asked: Vec<_> = world.asked.split_off(before);
     assert!((4..=5).contains(&asked.len()), "two sources, twice each: {asked:?}");
     assert!(asked[0].0 >= ms(10_000) + REFRESH / 10 * 9, "{asked:?}");
+    assert_ne!(asked[0].0, asked[1].0, "nodes that start together drift apart");
     world.table.set_connected(world.now, BTreeSet::new());
     let lost = world.now;
+    world.asked.clear();
     world.run(lost + ms(1000), down, |_| None);
     assert!(world.asked[0].0 <= lost + ms(50), "{:?} after {lost:?}", world.asked);
     assert!(world.asked.len() > 6, "{:?}", world.asked);
@@ -356,4 +359,79 @@ fn a_failure_that_is_over_within_seconds_is_not_spoken_of() {
     world.run(ms(4000), |_| Some(Ok(vec![here.clone()])), |_| Some(Answer::Peer(peer)));
     let last = world.table.view(0).unwrap().last.unwrap();
     assert_eq!((last.outcome, world.said.len()), (Outcome::Ok, 1), "{:?}", world.said);
+}
+
+#[test]
+fn a_connection_that_lasted_ends_the_back_off_and_no_other_does() {
+    for (lasted, soon) in [(STABLE_AFTER, true), (STABLE_AFTER - ms(1), false)] {
+        let mut world = World::new(&[Kind::Http]);
+        let down = |_| Some(Err("down".to_owned()));
+        world.run(Duration::from_secs(120), down, |_| None);
+        world.table.set_connected(world.now, [someone()].into());
+        world.run(world.now + lasted, |_| None, |_| None);
+        world.table.set_connected(world.now, BTreeSet::new());
+        let lost = world.now;
+        world.asked.clear();
+        world.run(lost + ms(50), down, |_| None);
+        // What was due before is asked at once either way, and then it is waited for as long as before.
+        world.asked.clear();
+        world.run(world.now + ms(1000), down, |_| None);
+        assert_eq!(world.asked.len() > 2, soon, "{lasted:?}: {:?}", world.asked);
+    }
+}
+
+#[test]
+fn who_comes_and_goes_puts_no_source_off() {
+    let mut world = World::new(&[Kind::Http]);
+    let down = |_| Some(Err("down".to_owned()));
+    world.run(Duration::from_secs(60), down, |_| None);
+    world.asked.clear();
+    // Sooner than the wait is over, again and again.
+    for _ in 0..60 {
+        world.table.set_connected(world.now, [someone()].into());
+        world.run(world.now + ms(100), down, |_| None);
+        world.table.set_connected(world.now, BTreeSet::new());
+        world.run(world.now + ms(1900), down, |_| None);
+    }
+    assert!((10..=30).contains(&world.asked.len()), "{:?}", world.asked);
+}
+
+#[test]
+fn a_source_that_was_never_asked_is_asked_though_somebody_is_connected() {
+    let mut world = World::new(&[Kind::Http]);
+    world.table.set_connected(ms(0), [someone()].into());
+    world.ask();
+}
+
+#[test]
+fn an_address_that_leads_back_here_finds_nobody() {
+    let (mut world, peer) = (World::new(&[Kind::Static]), someone());
+    let attempt = world.ask();
+    // Whoever the configuration says is there.
+    let here = named("/ip4/10.0.0.1/tcp/1", peer);
+    world.table.answered(ms(1), attempt, Ok(vec![here.clone()]));
+    world.table.dialled(ms(2), attempt, &here, Answer::Myself);
+    assert_eq!((world.last().0, world.table.peers().len()), (Outcome::OnlySelf, 0));
+}
+
+#[test]
+fn a_dial_is_of_its_attempt_and_counts_once() {
+    let (mut world, peer) = (World::new(&[Kind::Dns]), someone());
+    let (here, there) = (at("/ip4/10.0.0.1/tcp/1"), at("/ip4/10.0.0.2/tcp/1"));
+    let refused = || Answer::Nobody("refused".to_owned());
+    let first = world.ask();
+    world.table.answered(ms(1), first, Ok(vec![here.clone()]));
+    world.table.take_actions();
+    world.now = ATTEMPT_LIMIT;
+    world.table.on_timer(world.now);
+    world.now += BACKOFF_MAX;
+    let second = world.ask();
+    world.table.answered(world.now, second, Ok(vec![here.clone(), there.clone()]));
+    // The first attempt was given up, and its dial ends only now.
+    world.table.dialled(world.now, first, &here, refused());
+    for _ in 0..2 {
+        world.table.dialled(world.now, second, &here, Answer::Peer(peer));
+    }
+    world.table.dialled(world.now, second, &there, refused());
+    assert_eq!(world.last(), (Outcome::Ok, 2, 1, Some("refused".to_owned())));
 }
