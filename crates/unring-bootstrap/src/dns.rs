@@ -139,8 +139,6 @@ fn build(server: Option<SocketAddr>) -> Result<TokioResolver, DnsError> {
         .with_options(options);
     let options = builder.options_mut();
     (options.timeout, options.attempts) = (DNS_TIMEOUT, DNS_ATTEMPTS);
-    // Records do not outlive the question.
-    options.cache_size = 0;
     builder.build().map_err(DnsError::Configuration)
 }
 

@@ -126,3 +126,20 @@ impl DnsaddrWalk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_still_to_be_looked_up_is_bounded() {
+        let mut walk = DnsaddrWalk::new("a");
+        let lookup = walk.next_lookup().unwrap();
+        let names: Vec<_> = (0..1000).map(|n| format!("dnsaddr=/dnsaddr/n{n}")).collect();
+        walk.answer(&lookup, names.iter().map(String::as_str));
+        assert_eq!(
+            (walk.open.len(), walk.skipped),
+            (MAX_DNSADDR_LOOKUPS, 1000 - MAX_DNSADDR_LOOKUPS)
+        );
+    }
+}

@@ -38,10 +38,11 @@ fn names_are_followed_each_once() {
         ("b", "dnsaddr=/ip4/10.0.0.2/tcp/1"),
         ("b", "dnsaddr=/ip4/10.0.0.1/tcp/1"),
         ("b", "dnsaddr=/ip4/10.0.0.2/udp/1/quic-v1"),
+        ("b", "dnsaddr=/dnsaddr/c/tcp/1"),
     ];
     let (found, skipped, asked) = walk("a", &zone(&records));
     assert_eq!(found, ["/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.2/tcp/1"]);
-    assert_eq!((skipped, asked), (1, vec!["a".to_owned(), "b".to_owned()]));
+    assert_eq!((skipped, asked), (2, vec!["a".to_owned(), "b".to_owned()]));
 }
 
 #[test]
@@ -79,6 +80,8 @@ fn depth_lookups_and_results_are_bounded() {
     let many: Vec<_> = (0..100).map(|at| format!("dnsaddr=/ip4/10.0.0.{at}/tcp/1")).collect();
     let many: Vec<_> = many.iter().map(|record| ("a", record.as_str())).collect();
     assert_eq!(walk("a", &zone(&many)).0.len(), MAX_FOUND);
+    let more = [&[("a", "dnsaddr=/dnsaddr/b")], &many[..]].concat();
+    assert_eq!(walk("a", &zone(&more)).2, ["a"], "it has enough");
     assert!(walk(&"a".repeat(250), &zone(&[])).2.is_empty());
     assert!(walk("", &zone(&[])).2.is_empty());
 }

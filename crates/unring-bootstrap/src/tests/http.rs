@@ -13,7 +13,8 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use crate::limits::MAX_ID_BYTES;
+use crate::limits::{MAX_DETAIL_BYTES, MAX_ID_BYTES};
+use crate::test_util::{DnsServer, Record};
 use crate::{Dns, HttpError, HttpSource, HttpUrl, IdForm, Tls, TlsError};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -65,6 +66,25 @@ async fn the_url_is_asked_as_it_is() {
     let request = served.await.unwrap();
     assert!(request.starts_with("GET /some/id?x=1 HTTP/1.1\r\n"), "{request}");
     assert!(request.contains(&format!("host: localhost:{}\r\n", address.port())), "{request}");
+    assert!(request.contains("\r\nconnection: close\r\n"), "{request}");
+}
+
+#[tokio::test]
+async fn of_several_addresses_the_first_that_listens_is_asked() {
+    // Addresses are tried in order, and nobody listens at the first one.
+    let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        answer(tcp, &ok("/ip4/10.0.0.1/tcp/5001")).await
+    });
+    let names = DnsServer::start().unwrap();
+    names.set("peers.test", [1, 2].map(|last| Record::A([127, 0, 0, last].into())).into());
+    let url = format!("http://peers.test:{port}/id").parse().unwrap();
+    let dns = Dns::new(Some(names.address()));
+    let asked = HttpSource { url, tls: None, dns, port: 1 };
+    let answer = timeout(PATIENCE, asked.ask()).await.unwrap().unwrap();
+    assert_eq!(answer.candidates.len(), 1);
 }
 
 #[tokio::test]
@@ -72,6 +92,11 @@ async fn what_goes_wrong_is_typed() {
     let error = ask(b"HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 3\r\n\r\nno\n".into());
     let error = error.await.unwrap_err();
     assert_eq!(error.to_string(), "302 Found: \"no\"");
+    let page = format!("\u{1b}[2J{}", "x".repeat(2 * MAX_DETAIL_BYTES));
+    let head = format!("HTTP/1.1 500 a\r\ncontent-length: {}\r\n\r\n", page.len());
+    let error = ask([head, page].concat().into()).await.unwrap_err();
+    let HttpError::Status { detail, .. } = error else { panic!("{error:?}") };
+    assert_eq!(detail, format!(" [2J{}", "x".repeat(MAX_DETAIL_BYTES - 4)));
     assert!(matches!(ask(ok("<html>")).await, Err(HttpError::Answer(_))));
     assert!(matches!(ask(b"garbage\r\n\r\n".into()).await, Err(HttpError::Http(_))));
     assert!(matches!(ask(Vec::new()).await, Err(HttpError::Http(_))));
@@ -105,6 +130,7 @@ fn only_whole_urls_without_credentials_are_read() {
         "http:///id",
         "http://:80/id",
         "http://user:secret@a/id",
+        "http://user:secret@a:80/id",
         "http://a:/id",
         "http://a:99999/id",
         "http://a:x/id",

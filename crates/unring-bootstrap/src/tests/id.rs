@@ -20,6 +20,7 @@ fn check(text: &str, form: IdForm, expected: &[&str], skipped: usize) {
 fn all_three_forms_are_read() {
     let named = format!("/ip4/10.0.0.1/tcp/5001/p2p/{ID}");
     check(&format!("{named}\n"), IdForm::Text, &[&named], 0);
+    check(&format!("/ip4/10.0.0.1/p2p/{ID}"), IdForm::Text, &[&named], 0);
     let object = format!(r#"{{"ID":"{ID}","Addrs":["/ip4/10.0.0.1/tcp/5001"]}}"#);
     check(&object, IdForm::Object, &[&named], 0);
     check(&format!("[{object}]"), IdForm::Array, &[&named], 0);
