@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use futures::stream;
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
-use rustls::ClientConfig;
+use rustls::client::ResolvesClientCert;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, SignatureScheme};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -188,6 +191,91 @@ async fn both_ends_know_each_other() {
     let (caller, ..) = server.node.calls.lock().unwrap().pop().unwrap();
     assert_eq!((caller.peer, caller.transport), (Some(peer(2)), Transport::Tls));
     server.until(AcceptCounts { accepted: 2, ..AcceptCounts::default() }).await;
+}
+
+/// Shows what it is told to, whosever key signs for it.
+#[derive(Debug)]
+struct Shows(Arc<CertifiedKey>);
+
+impl Shows {
+    fn new(certificates: &[&TlsIdentity], key: &TlsIdentity) -> Arc<Self> {
+        let certificates = certificates.iter().map(|shown| shown.certificate.clone()).collect();
+        let key = ring::sign::any_supported_type(&key.private_key()).unwrap();
+        Arc::new(Self(Arc::new(CertifiedKey::new(certificates, key))))
+    }
+}
+
+impl ResolvesClientCert for Shows {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+impl ResolvesServerCert for Shows {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+#[tokio::test]
+async fn who_shows_a_certificate_without_its_key_or_a_chain_is_refused() {
+    let server = server(node_1(), AcceptLimits::new()).await;
+    let [two, three] = [2, 3].map(|n| TlsIdentity::new(&identity(n)).unwrap());
+    let config = |shows: Arc<Shows>| {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Arc::new(PeerVerifier::new(&provider, None));
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_client_cert_resolver(shows);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        TlsConnector { tls: tls_with(config) }
+    };
+    ask(&server, &config(Shows::new(&[&two], &two))).await.unwrap();
+    for shows in [Shows::new(&[&two], &three), Shows::new(&[&two, &three], &two)] {
+        ask(&server, &config(shows)).await.unwrap_err();
+    }
+    assert_eq!(server.node.calls.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_shows_a_certificate_without_its_key_is_not_believed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url: GrpcUrl = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let [one, two, three] = [1, 2, 3].map(|n| TlsIdentity::new(&identity(n)).unwrap());
+    let shows =
+        [Shows::new(&[&one], &one), Shows::new(&[&one], &three), Shows::new(&[&one, &three], &one)];
+    tokio::spawn(async move {
+        for shows in shows {
+            let provider = Arc::new(ring::default_provider());
+            let mut config = rustls::ServerConfig::builder_with_provider(provider)
+                .with_protocol_versions(&[&rustls::version::TLS13])
+                .unwrap()
+                .with_no_client_auth()
+                .with_cert_resolver(shows);
+            config.alpn_protocols = vec![b"h2".to_vec()];
+            let (tcp, _) = listener.accept().await.unwrap();
+            let _ = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(tcp).await;
+        }
+    });
+    let connector = TlsConnector::new(&two).unwrap();
+    assert_eq!(probe(&connector, &url).await.unwrap(), peer(1));
+    probe(&connector, &url).await.unwrap_err();
+    let error = probe(&connector, &url).await.unwrap_err();
+    let ConnectError::Certificate { source, .. } = error else { panic!("{error:?}") };
+    assert_eq!(source, InvalidCertificate::Count { got: 2 });
+}
+
+#[test]
+fn no_session_is_resumed_for_it_would_skip_the_proof_of_the_key() {
+    let server = TlsIdentity::new(&identity(2)).unwrap().server_config().unwrap();
+    assert_eq!(server.send_tls13_tickets, 0);
 }
 
 #[tokio::test]

@@ -3,7 +3,12 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
+use rustls::server::danger::ClientCertVerifier as _;
+
+use super::super::TlsIdentity;
+use super::super::verifier::PeerVerifier;
 use super::*;
+use crate::tests::support::identity;
 
 const SINCE_1970: Duration = Duration::from_secs(1_790_000_000);
 const NOW: UnixTime = UnixTime::since_unix_epoch(SINCE_1970);
@@ -59,6 +64,51 @@ fn certificates_of_one_authority_speak_for_each_other() {
     let client = authority.read(&authority.issue(client)).unwrap();
     assert_eq!(judged(&one, &client, NOW), Ok(()));
     assert_eq!(one.check(None, b"key", NOW), Err(InvalidCertificate::NotEndorsed));
+}
+
+/// What a node with (`by`) or without an authority says of a client's certificate.
+fn taken(by: Option<&ClusterTls>, shown: &TlsIdentity) -> Result<(), InvalidCertificate> {
+    let verifier = PeerVerifier::new(&ring::default_provider(), by.cloned());
+    match verifier.verify_client_cert(&shown.certificate, &[], NOW) {
+        Ok(_) => Ok(()),
+        Err(rustls::Error::InvalidCertificate(rustls::CertificateError::Other(why))) => {
+            Err(*why.0.downcast_ref().unwrap())
+        }
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_node_with_an_authority_takes_whom_it_speaks_for_and_others_take_everybody() {
+    let (ours, theirs) = (Authority::new("ours").cluster(), Authority::new("theirs").cluster());
+    let me = identity(2);
+    let endorsed = |cluster: &ClusterTls| TlsIdentity::in_cluster(&me, cluster.clone()).unwrap();
+    let shown = [endorsed(&ours), endorsed(&theirs), TlsIdentity::new(&me).unwrap()];
+    let judged = |by| shown.each_ref().map(|shown| taken(by, shown));
+    assert_eq!(judged(None), [Ok(()), Ok(()), Ok(())]);
+    let (other, none) = (InvalidCertificate::OtherAuthority, InvalidCertificate::NotEndorsed);
+    assert_eq!(judged(Some(&ours)), [Ok(()), Err(other), Err(none)]);
+    let twice = TlsIdentity::with(&me, Some(ours.clone()), |params| {
+        let endorsement = params.custom_extensions[1].clone();
+        params.custom_extensions.push(endorsement);
+    });
+    assert_eq!(taken(Some(&ours), &twice.unwrap()), Err(InvalidCertificate::ExtensionTwice));
+}
+
+#[test]
+fn authorities_are_bounded() {
+    let ours = Authority::new("ours");
+    let (certificate, key) = ours.issue(|_| {});
+    let read = |times: usize| {
+        let authorities = ours.0.pem().repeat(times);
+        let own = (certificate.as_bytes(), key.as_bytes());
+        ClusterTls::from_pem(authorities.as_bytes(), own.0, own.1, SINCE_1970)
+    };
+    read(MAX_AUTHORITIES).unwrap();
+    for got in [0, MAX_AUTHORITIES + 1] {
+        let refused = read(got).unwrap_err();
+        assert!(matches!(refused, InvalidClusterTls::AuthorityCount { got: is } if is == got));
+    }
 }
 
 #[test]
