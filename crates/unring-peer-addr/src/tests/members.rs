@@ -11,7 +11,7 @@ use unring_peer::{GrpcUrl, JoinToken, Keyring, Membership, NotAMember, PeerLists
 
 use super::support::{Node, Server, identity, peer};
 use crate::pb::peer_addr_service_client::PeerAddrServiceClient;
-use crate::{CallError, Client, Guard, GuardCounts, OutboundOpen, ServerConfig, pb};
+use crate::{CallError, Client, ConnectError, Guard, GuardCounts, OutboundOpen, ServerConfig, pb};
 
 const LIMIT: Duration = Duration::from_secs(5);
 const TOKEN: &str = "the-token-of-this-cluster";
@@ -83,11 +83,23 @@ async fn an_answer_of_somebody_else_is_not_taken() {
     // It lets everybody in, and has nothing to show.
     let server = server(&Guard::default());
     let client = client(&server, &guard(2, &[TOKEN])).await;
-    let errors = [ask(&client).await.err(), client.topology(LIMIT).await.err()];
-    for error in errors {
+    let open = client.watch_peers(OutboundOpen::default(), futures::stream::pending(), LIMIT);
+    let watched = open.await.err();
+    for error in [ask(&client).await.err(), client.topology(LIMIT).await.err(), watched] {
         let Some(CallError::NotAMember { source, .. }) = error else { panic!("{error:?}") };
         assert_eq!(source, NotAMember::NothingShown);
     }
+}
+
+#[tokio::test]
+async fn whom_the_lists_keep_out_is_not_asked_at_all() {
+    let server = server(&Guard::default());
+    let lists = PeerLists { deny: [peer(1)].into(), ..PeerLists::default() };
+    let url: GrpcUrl = "https://node-1:5871".parse().unwrap();
+    let connected = Client::connect(&server.tls_connector(2), &url, &identity(2), LIMIT).await;
+    let refused = connected.unwrap().with_guard(Guard::new(peer(2), by(&[], lists))).err();
+    let Some(ConnectError::NotAMember { source, .. }) = refused else { panic!("{refused:?}") };
+    assert_eq!(source, NotAMember::Denied { peer: peer(1) });
 }
 
 #[tokio::test]
