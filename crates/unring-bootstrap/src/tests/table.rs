@@ -4,7 +4,8 @@ use std::time::Duration;
 use unring_peer::{Identity, PeerId};
 
 use crate::limits::{
-    ASK_LIMIT, ATTEMPT_LIMIT, BACKOFF_MAX, MAX_FOUND, MAX_SOURCES, QUIET, REFRESH, STABLE_AFTER,
+    ALONE_AFTER, ASK_LIMIT, ATTEMPT_LIMIT, BACKOFF_MAX, MAX_FOUND, MAX_SOURCES, QUIET, REFRESH,
+    STABLE_AFTER,
 };
 use crate::{Action, Activity, Answer, Attempt, Candidate, Kind, Myself, Outcome, Table};
 
@@ -338,7 +339,7 @@ fn a_source_is_spoken_of_when_it_changes_and_once_a_minute_at_most() {
     let mut world = World::new(&[Kind::Http]);
     world.run(Duration::from_secs(3600), |_| Some(Err("down".to_owned())), |_| None);
     assert_eq!(world.said.len(), 1, "{:?}", world.said);
-    assert!(world.said[0].0 >= ms(5000), "others may still be starting: {:?}", world.said);
+    assert_eq!(world.said[0].0, ALONE_AFTER, "others may still be starting");
     // It comes and goes with every attempt.
     let mut world = World::new(&[Kind::Http]);
     let mut up = false;
@@ -434,4 +435,66 @@ fn a_dial_is_of_its_attempt_and_counts_once() {
     }
     world.table.dialled(world.now, second, &there, refused());
     assert_eq!(world.last(), (Outcome::Ok, 2, 1, Some("refused".to_owned())));
+}
+
+#[test]
+fn what_a_source_points_to_no_more_is_forgotten_at_once() {
+    let (mut world, one, two) = (World::new(&[Kind::Static]), someone(), someone());
+    let (here, there) = ("/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.2/tcp/1");
+    let mut told = |candidate: Candidate| {
+        world.now += BACKOFF_MAX;
+        let attempt = world.ask();
+        world.table.answered(world.now, attempt, Ok(vec![candidate.clone()]));
+        let changed = world.table.take_actions().contains(&Action::PeersChanged);
+        let known: Vec<_> = world.table.peers().into_keys().collect();
+        world.table.dialled(world.now, attempt, &candidate, Answer::Nobody("why".to_owned()));
+        (changed, known)
+    };
+    assert_eq!(told(named(here, one)), (false, vec![]));
+    assert_eq!(told(named(here, one)), (false, vec![one]), "it is dialled later, too");
+    assert_eq!(told(named(here, two)), (true, vec![]), "somebody else is there now");
+    assert_eq!(told(named(there, two)), (true, vec![]), "elsewhere");
+}
+
+#[test]
+fn who_has_as_many_connections_as_allowed_is_there_and_the_first_error_is_shown() {
+    let mut world = World::new(&[Kind::Static]);
+    let attempt = world.ask();
+    let all = ["/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.2/tcp/1", "/ip4/10.0.0.3/tcp/1"].map(at);
+    world.table.answered(ms(1), attempt, Ok(all.to_vec()));
+    let nobody = |why: &str| Answer::Nobody(why.to_owned());
+    let answers = [nobody("first"), nobody("second"), Answer::Connected];
+    for (candidate, answer) in all.iter().zip(answers) {
+        world.table.dialled(ms(2), attempt, candidate, answer);
+    }
+    assert_eq!(world.last(), (Outcome::Ok, 3, 1, Some("first".to_owned())));
+}
+
+#[test]
+fn every_source_on_the_network_has_the_time_of_one_question() {
+    for kind in [Kind::Dns, Kind::Dnsaddr, Kind::Http, Kind::K3s] {
+        let mut world = World::new(&[kind]);
+        world.run(ASK_LIMIT, |_| None, |_| None);
+        assert_eq!(world.last().0, Outcome::TimedOut, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_line_that_is_due_is_waited_for_though_nothing_else_is() {
+    let mut world = World::new(&[Kind::Http]);
+    let attempt = world.ask();
+    world.table.set_connected(ms(0), [someone()].into());
+    world.table.answered(ms(1), attempt, Err("down".to_owned()));
+    assert_eq!(world.table.next_due(), Some(ms(1) + ALONE_AFTER));
+}
+
+#[test]
+fn a_source_that_was_being_asked_when_somebody_came_is_asked_soon_after_the_loss() {
+    let mut world = World::new(&[Kind::Http]);
+    let attempt = world.ask();
+    world.table.set_connected(ms(1), [someone()].into());
+    world.table.answered(ms(2), attempt, Err("down".to_owned()));
+    world.now = ms(2) + STABLE_AFTER;
+    world.table.set_connected(world.now, BTreeSet::new());
+    assert!(world.table.next_due().unwrap() <= world.now + ms(50));
 }
