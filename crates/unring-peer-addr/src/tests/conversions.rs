@@ -146,6 +146,25 @@ fn rings_beyond_their_budget_are_left_out() {
 }
 
 #[test]
+fn a_record_that_is_kept_keeps_no_message_in_memory() {
+    let wire = pb::ListPeersRequest {
+        caller_record: Some(pb::SignedRecord {
+            envelope: record(2, 1).envelope().clone(),
+            membership_tag: Some(vec![1; 32].into()),
+        }),
+        ..Default::default()
+    };
+    // As decoded from the wire, where fields are parts of one buffer.
+    let message = bytes::Bytes::from(wire.encode_to_vec());
+    let (request, _) =
+        request_from_wire(pb::ListPeersRequest::decode(message.clone()).unwrap()).unwrap();
+    let kept = request.caller_record.unwrap();
+    for part in [kept.envelope(), kept.membership_tag()] {
+        assert!(!part.is_empty() && !message.as_ptr_range().contains(&part.as_ptr()));
+    }
+}
+
+#[test]
 fn a_responder_is_whom_the_transport_names() {
     let wire = answer_to_wire(&reply(Vec::new()), false);
     assert_eq!(answer_from_wire(wire.clone(), Some(peer(9))).unwrap().responder, peer(9));
