@@ -173,7 +173,7 @@ impl Table {
                     if let Phase::Waiting { due } = &mut entry.phase {
                         let soon = now + backoff(&mut self.rng, entry.failures);
                         // Not later than without the connection: who comes and goes must not put it off for ever.
-                        *due = soon.min(before.unwrap_or(*due));
+                        *due = soon.min(before.unwrap_or(*due)).min(*due);
                     }
                 }
             }

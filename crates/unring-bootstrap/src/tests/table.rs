@@ -498,3 +498,13 @@ fn a_source_that_was_being_asked_when_somebody_came_is_asked_soon_after_the_loss
     world.table.set_connected(world.now, BTreeSet::new());
     assert!(world.table.next_due().unwrap() <= world.now + ms(50));
 }
+
+#[test]
+fn what_is_due_at_once_stays_so_when_a_connection_is_lost() {
+    let mut world = World::new(&[Kind::Http]);
+    world.run(Duration::from_secs(60), |_| Some(Err("down".to_owned())), |_| None);
+    world.table.set_connected(world.now, [someone()].into());
+    world.table.again(world.now, 0);
+    world.table.set_connected(world.now, BTreeSet::new());
+    assert_eq!(world.table.next_due(), Some(world.now));
+}
