@@ -135,7 +135,7 @@ impl DhtStatus {
 /// Its metrics; all 0 when the node takes no part in it.
 #[derive(Debug)]
 pub(super) struct DhtMetrics {
-    pub(super) counters: [(&'static str, &'static str, u64); 20],
+    pub(super) counters: [(&'static str, &'static str, u64); 21],
     pub(super) gauges: [(&'static str, &'static str, usize); 5],
     /// Sum in seconds, count, and the count of each bucket with its upper end in seconds.
     pub(super) lookup_seconds: (f64, u64, Vec<(f64, u64)>),
@@ -201,6 +201,11 @@ impl DhtMetrics {
                     "dht_streams_refused_unreadable",
                     "Streams with something that is no request",
                     counters.refused.unreadable,
+                ),
+                (
+                    "dht_streams_refused_crowded",
+                    "Streams for which there was no room beside those of other nodes",
+                    counters.refused.crowded,
                 ),
                 ("dht_store_alarms", "Times that the store became almost full", counters.alarms),
                 (

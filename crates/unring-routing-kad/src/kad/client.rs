@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::handle::Wish;
-use crate::kad::config::MAX_ANSWER_BYTES_HELD;
+use crate::kad::config::{FREE_ANSWER_BYTES, MAX_ANSWER_BYTES_HELD};
 use crate::kad::framing::{self, Budget, ReadError};
 use crate::kad::streams::{OpenError, Opened};
 use crate::kad::wire::{self, Answer, Contact};
@@ -65,7 +65,13 @@ impl Client {
         max_answer: usize,
         wish: watch::Receiver<Wish>,
     ) -> Self {
-        Self { commands, timeout, max_answer, budget: Budget::new(MAX_ANSWER_BYTES_HELD), wish }
+        Self {
+            commands,
+            timeout,
+            max_answer,
+            budget: Budget::new(MAX_ANSWER_BYTES_HELD, FREE_ANSWER_BYTES),
+            wish,
+        }
     }
 
     /// What this node itself would answer: the closest peers of its routing table, and who provides `key`.

@@ -71,8 +71,7 @@ pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 pub const MAX_REQUEST_BYTES: usize = 16 * 1024;
 /// Streams that one peer has open to ask us; a further one is reset. More than a node uses that looks up many keys at once.
 pub const MAX_INBOUND_STREAMS: usize = 32;
-/// Of these, such as are held back or do not read their answer. Meanwhile nobody reads them, and each may hold the 256 KiB that
-/// yamux lets a peer send unasked: 4 MiB in all.
+/// Of these, such as are held back or do not read their answer; what they sent meanwhile counts to their connection.
 pub const MAX_BUSY_STREAMS: usize = 16;
 /// A peer's question costs as much as so many records that it tells: it is answered with up to 40 peers.
 pub const REQUEST_COST: u32 = 4;
@@ -86,6 +85,16 @@ pub const MAX_REQUEST_DELAY: Duration = Duration::from_secs(1);
 pub const INBOUND_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a stream may wait for a further request: as in go-libp2p, which keeps its streams.
 pub const INBOUND_IDLE: Duration = Duration::from_secs(60);
+/// Bytes of an answer that are read whatever others hold: honest ones mostly are shorter.
+pub const FREE_ANSWER_BYTES: usize = 16 * 1024;
+/// Bytes of a request that are read whatever others hold: honest ones are shorter.
+pub const FREE_REQUEST_BYTES: usize = 1024;
+/// Bytes of requests beyond these that all peers hold together; then longer ones are refused.
+pub const MAX_REQUEST_BYTES_HELD: usize = 1024 * 1024;
+/// Streams of each peer that may be held back or not read their answer, whatever other peers do.
+pub const FREE_BUSY_STREAMS: usize = 2;
+/// Such streams beyond these of all peers together: with answers of up to some 10 KB less than 2 MiB.
+pub const MAX_BUSY_STREAMS_OF_ALL: usize = 128;
 /// Bytes of long answers that all requests on their way hold together; short ones are not counted.
 pub const MAX_ANSWER_BYTES_HELD: usize = 16 * 1024 * 1024;
 /// Dials at once by look-ups and walks; further ones wait. Twice those to wanted peers: a look-up is waited for.

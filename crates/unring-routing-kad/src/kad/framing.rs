@@ -7,9 +7,7 @@ use futures::{AsyncRead, AsyncReadExt as _};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes of a message for which nobody is asked: honest ones mostly are shorter, so that no others can hold them up.
-const FREE_BYTES: usize = 16 * 1024;
-/// Bytes read at once.
+/// Bytes read at once, and counted, beyond the free ones.
 const STEP: usize = 16 * 1024;
 
 /// Why a message was not read.
@@ -21,15 +19,21 @@ pub(crate) enum ReadError {
     TooLong { got: u64, max: usize },
     #[error("too many bytes of messages are held already")]
     Full,
+    #[error("a length that does not end")]
+    Length,
 }
 
-/// What messages may hold in all beyond the first bytes of each.
+/// What messages may hold in all beyond the first bytes of each. Honest ones mostly have no more, so that no others can hold them up.
 #[derive(Debug, Clone)]
-pub(crate) struct Budget(Arc<Semaphore>);
+pub(crate) struct Budget {
+    steps: Arc<Semaphore>,
+    free: usize,
+}
 
 impl Budget {
-    pub(crate) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes / STEP)))
+    /// `bytes` in all, and `free` ones of each message for which nobody is asked.
+    pub(crate) fn new(bytes: usize, free: usize) -> Self {
+        Self { steps: Arc::new(Semaphore::new(bytes / STEP)), free }
     }
 }
 
@@ -46,15 +50,16 @@ pub(crate) async fn read<R: AsyncRead + Unpin>(
     max: usize,
     budget: &Budget,
 ) -> Result<Option<Frame>, ReadError> {
-    let Some(got) = read_length(stream).await.map_err(ReadError::Stream)? else { return Ok(None) };
+    let Some(got) = read_length(stream).await? else { return Ok(None) };
     let length = usize::try_from(got).ok().filter(|length| *length <= max);
     let Some(length) = length else { return Err(ReadError::TooLong { got, max }) };
     let (mut bytes, mut held) = (Vec::new(), Vec::new());
     while bytes.len() < length {
-        let end = length.min(bytes.len() + STEP);
-        if end > FREE_BYTES {
-            let budget = Arc::clone(&budget.0);
-            held.push(budget.try_acquire_owned().map_err(|_| ReadError::Full)?);
+        let free = bytes.len() < budget.free;
+        let end = length.min(if free { budget.free } else { bytes.len() + STEP });
+        if !free {
+            let steps = Arc::clone(&budget.steps);
+            held.push(steps.try_acquire_owned().map_err(|_| ReadError::Full)?);
         }
         // What a peer announces and does not send takes no room.
         let step = u64::try_from(end - bytes.len()).unwrap_or(u64::MAX);
@@ -68,19 +73,20 @@ pub(crate) async fn read<R: AsyncRead + Unpin>(
 }
 
 /// An unsigned varint of at most nine bytes (<https://github.com/multiformats/unsigned-varint>).
-async fn read_length<R: AsyncRead + Unpin>(stream: &mut R) -> io::Result<Option<u64>> {
+async fn read_length<R: AsyncRead + Unpin>(stream: &mut R) -> Result<Option<u64>, ReadError> {
     let mut length = 0;
     for place in 0..9 {
         let mut byte = [0];
-        if stream.read(&mut byte).await? == 0 {
-            return if place == 0 { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+        if stream.read(&mut byte).await.map_err(ReadError::Stream)? == 0 {
+            let ended = || ReadError::Stream(io::ErrorKind::UnexpectedEof.into());
+            return if place == 0 { Ok(None) } else { Err(ended()) };
         }
         length |= u64::from(byte[0] & 0x7f) << (7 * place);
         if byte[0] & 0x80 == 0 {
             return Ok(Some(length));
         }
     }
-    Err(io::ErrorKind::InvalidData.into())
+    Err(ReadError::Length)
 }
 
 #[cfg(test)]
@@ -90,13 +96,15 @@ mod tests {
 
     use super::*;
 
+    const FREE_BYTES: usize = 16 * 1024;
+
     fn check(bytes: &[u8], max: usize, budget: &Budget) -> Result<Option<Frame>, ReadError> {
         block_on(read(&mut Cursor::new(bytes.to_vec()), max, budget))
     }
 
     #[test]
     fn messages_are_read_within_their_bound() {
-        let budget = Budget::new(0);
+        let budget = Budget::new(0, 1024);
         let check =
             |bytes: &[u8]| check(bytes, 300, &budget).map(|frame| frame.map(|frame| frame.bytes));
         assert_eq!(check(&[3, 1, 2, 3, 4]).unwrap().unwrap(), [1, 2, 3]);
@@ -108,14 +116,14 @@ mod tests {
         assert!(matches!(check(&[0xad, 2]), Err(ReadError::TooLong { got: 301, max: 300 })));
         let most = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
         assert!(matches!(check(&most), Err(ReadError::TooLong { .. })));
-        assert!(matches!(check(&[0x80; 20]), Err(ReadError::Stream(_))));
+        assert!(matches!(check(&[0x80; 20]), Err(ReadError::Length)));
         assert!(matches!(check(&[0x80]), Err(ReadError::Stream(_))));
         assert!(matches!(check(&[5, 1, 2]), Err(ReadError::Stream(_))));
     }
 
     #[test]
     fn long_messages_share_what_there_is_and_give_it_back() {
-        let budget = Budget::new(3 * STEP);
+        let budget = Budget::new(3 * STEP, FREE_BYTES);
         let message = |length: usize| {
             let mut bytes = vec![0x80 | u8::try_from(length & 0x7f).unwrap()];
             bytes.push(0x80 | u8::try_from((length >> 7) & 0x7f).unwrap());

@@ -13,7 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::kad::config::{
-    INBOUND_DEADLINE, INBOUND_IDLE, MAX_BUSY_STREAMS, MAX_INBOUND_STREAMS, MAX_REQUEST_BYTES,
+    FREE_BUSY_STREAMS, FREE_REQUEST_BYTES, INBOUND_DEADLINE, INBOUND_IDLE, MAX_BUSY_STREAMS,
+    MAX_BUSY_STREAMS_OF_ALL, MAX_INBOUND_STREAMS, MAX_REQUEST_BYTES, MAX_REQUEST_BYTES_HELD,
     MAX_REQUEST_DELAY, REQUEST_BURST, REQUEST_COST, REQUEST_GAP,
 };
 use crate::kad::framing::{self, Budget, ReadError};
@@ -21,8 +22,6 @@ use crate::kad::wire::{self, Request};
 
 /// Requests that wait for the network's loop; then their streams wait.
 const REQUEST_QUEUE: usize = 64;
-/// Bytes of requests beyond the first ones of each, of all peers: none, since the longest fits into these.
-const REQUEST_BUDGET: usize = 0;
 /// A delay below this is left out: timers are no finer.
 const SHORT_DELAY: Duration = Duration::from_millis(5);
 
@@ -47,6 +46,10 @@ pub enum KadRefusal {
     /// What it sent is no request.
     #[error("not a request")]
     Unreadable,
+    /// All peers together hold as many bytes of requests, or as many streams that do not read their answers, as there is room for,
+    /// and this one has its share.
+    #[error("no room beside other peers")]
+    Crowded,
 }
 
 /// How often streams were ended for which reason.
@@ -64,6 +67,8 @@ pub struct KadRefusals<N = u64> {
     pub slow: N,
     /// [`KadRefusal::Unreadable`].
     pub unreadable: N,
+    /// [`KadRefusal::Crowded`].
+    pub crowded: N,
 }
 
 impl KadRefusals<AtomicU64> {
@@ -75,6 +80,7 @@ impl KadRefusals<AtomicU64> {
             KadRefusal::TooLong => &self.too_long,
             KadRefusal::Slow => &self.slow,
             KadRefusal::Unreadable => &self.unreadable,
+            KadRefusal::Crowded => &self.crowded,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -88,6 +94,7 @@ impl KadRefusals<AtomicU64> {
             too_long: load(&self.too_long),
             slow: load(&self.slow),
             unreadable: load(&self.unreadable),
+            crowded: load(&self.crowded),
         }
     }
 }
@@ -106,13 +113,17 @@ pub(crate) struct Asked {
 pub(crate) struct Inbound {
     asked: mpsc::Sender<Asked>,
     budget: Budget,
+    /// Streams that are held back or do not read, beyond those that each peer has for itself.
+    crowd: Arc<Semaphore>,
     refusals: Arc<KadRefusals<AtomicU64>>,
 }
 
 impl Inbound {
     pub(crate) fn new(refusals: Arc<KadRefusals<AtomicU64>>) -> (Self, mpsc::Receiver<Asked>) {
         let (asked, requests) = mpsc::channel(REQUEST_QUEUE);
-        (Self { asked, budget: Budget::new(REQUEST_BUDGET), refusals }, requests)
+        let budget = Budget::new(MAX_REQUEST_BYTES_HELD, FREE_REQUEST_BYTES);
+        let crowd = Arc::new(Semaphore::new(MAX_BUSY_STREAMS_OF_ALL));
+        (Self { asked, budget, crowd, refusals }, requests)
     }
 
     /// Serves a stream until it ends, and tells `used` of each request; `None`: the peer has too many.
@@ -165,9 +176,9 @@ impl Inbound {
                     drop(timeout(INBOUND_DEADLINE, stream.close()).await);
                     return Ok(());
                 }
-                Ok(Err(ReadError::TooLong { .. } | ReadError::Full)) => {
-                    return Err(KadRefusal::TooLong);
-                }
+                Ok(Err(ReadError::TooLong { .. })) => return Err(KadRefusal::TooLong),
+                Ok(Err(ReadError::Full)) => return Err(KadRefusal::Crowded),
+                Ok(Err(ReadError::Length)) => return Err(KadRefusal::Unreadable),
                 Ok(Err(ReadError::Stream(_))) => return Ok(()),
             };
             patience = INBOUND_IDLE;
@@ -177,7 +188,7 @@ impl Inbound {
                 if matches!(request, Request::AddProvider { .. }) { 1 } else { REQUEST_COST };
             let delay = share.take(Instant::now(), cost).ok_or(KadRefusal::Rate)?;
             if delay > SHORT_DELAY {
-                let _busy = share.busy()?;
+                let _busy = share.busy(&self.crowd)?;
                 sleep(delay).await;
             }
             used();
@@ -188,7 +199,7 @@ impl Inbound {
             }
             let Ok(answer) = answer.await else { return Ok(()) };
             if let Some(bytes) = answer {
-                let _busy = share.busy()?;
+                let _busy = share.busy(&self.crowd)?;
                 let writing = async {
                     stream.write_all(&bytes).await?;
                     stream.flush().await
@@ -208,6 +219,8 @@ impl Inbound {
 pub(crate) struct Share {
     streams: Arc<Semaphore>,
     busy: Arc<Semaphore>,
+    /// Those that it has whatever others do.
+    own_busy: Arc<Semaphore>,
     rate: Mutex<Rate>,
 }
 
@@ -215,11 +228,15 @@ impl Share {
     pub(crate) fn new() -> Self {
         let streams = Arc::new(Semaphore::new(MAX_INBOUND_STREAMS));
         let busy = Arc::new(Semaphore::new(MAX_BUSY_STREAMS));
-        Self { streams, busy, rate: Mutex::default() }
+        let own_busy = Arc::new(Semaphore::new(FREE_BUSY_STREAMS));
+        Self { streams, busy, own_busy, rate: Mutex::default() }
     }
 
-    fn busy(&self) -> Result<OwnedSemaphorePermit, KadRefusal> {
-        Arc::clone(&self.busy).try_acquire_owned().map_err(|_| KadRefusal::Busy)
+    fn busy(&self, crowd: &Arc<Semaphore>) -> Result<[OwnedSemaphorePermit; 2], KadRefusal> {
+        let place = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned();
+        let busy = place(&self.busy).map_err(|_| KadRefusal::Busy)?;
+        let own = place(&self.own_busy).or_else(|_| place(crowd));
+        Ok([busy, own.map_err(|_| KadRefusal::Crowded)?])
     }
 
     fn take(&self, now: Instant, cost: u32) -> Option<Duration> {
