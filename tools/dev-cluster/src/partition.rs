@@ -178,14 +178,17 @@ pub fn judge(seen: &Seen, missing: &[String], records_again_s: Option<f64>) -> V
             validity.as_secs()
         ));
     }
+    // Where nobody had noticed, a connection may be given up only now, and nobody comes back who is to be told again.
+    if !noticed && lasted < NOTICED_AFTER {
+        return failures;
+    }
     if records_again_s.is_none() {
         failures.push(format!(
             "{within} s after the partition ended the nodes do not hold as many records as before ({records_before}), \
              expected those of the other half to be told again; see dht in statusz.json of all nodes"
         ));
     }
-    // Where nobody had noticed, a connection may be given up only now.
-    if !missing.is_empty() && (noticed || lasted >= NOTICED_AFTER) {
+    if !missing.is_empty() {
         failures.push(format!(
             "{within} s after the partition ended {}, expected all to have found each other; see peers and \
              libp2p in statusz.json of these nodes, and their logs",
@@ -245,7 +248,7 @@ mod tests {
             }
         };
         check(&seen, &[], again, None);
-        check(&short, &missing, again, None);
+        check(&short, &missing, None, None);
         check(&Seen { noticed: false, ..seen }, &[], again, Some("were they parted?"));
         check(&seen, &missing, again, Some(&missing[0]));
         check(&seen, &[], None, Some("do not hold as many records as before (12)"));
