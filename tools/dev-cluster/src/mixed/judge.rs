@@ -24,6 +24,8 @@ pub struct LegacyReport {
     pub allowed: u64,
     /// Rings through them that are there, of which a node can know.
     pub rings_expected: usize,
+    /// Rings through them that are there, of which no node can know.
+    pub rings_hidden: usize,
     /// Rings through them that a node suspects, as it names them.
     pub suspected: Vec<String>,
 }
@@ -32,16 +34,23 @@ impl LegacyReport {
     /// The same in a line.
     pub fn summary(&self) -> String {
         let sent: u64 = self.sent.0.iter().map(|(_, sent)| sent).sum();
-        let suspected = match self.suspected.as_slice() {
-            [] => "no ring is suspected".to_owned(),
-            rings => format!("suspected: {}", rings.join(", ")),
-        };
-        format!(
-            "{} servers of K3s sent {sent} calls, at most {} are no storm; {suspected}, {} to be seen",
+        let Self { allowed, rings_expected, rings_hidden, .. } = self;
+        let mut text = format!(
+            "{} servers of K3s sent {sent} calls, at most {allowed} are no storm; rings through them: {} suspected, \
+             {rings_expected} to be seen",
             self.sent.0.len(),
-            self.allowed,
-            self.rings_expected
-        )
+            self.suspected.len()
+        );
+        if *rings_hidden > 0 {
+            text += &format!(
+                ", {rings_hidden} that cannot be seen and is harmless: a node between two of its servers answers and asks \
+                 nobody (docs/k3s.md)"
+            );
+        }
+        for ring in &self.suspected {
+            text += &format!("\n  suspected ring {ring}");
+        }
+        text
     }
 }
 
@@ -86,7 +95,8 @@ pub(crate) fn judge(
              folders, and first_peer.sources and k3s in statusz.json of each node"
         ));
     }
-    let mut report = LegacyReport { allowed, ..LegacyReport::default() };
+    let rings_hidden = split.hidden;
+    let mut report = LegacyReport { allowed, rings_hidden, ..LegacyReport::default() };
     report.sent = InOrder(
         split.legacy.iter().cloned().zip(seen.sent.iter().map(|(sent, _)| *sent)).collect(),
     );
@@ -98,7 +108,7 @@ pub(crate) fn judge(
         for ring in told {
             report
                 .suspected
-                .push(format!("{name} -> {} .. {} -> {name}", ring.server, ring.client));
+                .push(format!("{name} -> {} -> .. -> {} -> {name}", ring.server, ring.client));
             if !expected.contains(ring) {
                 failures.push(format!(
                     "{name} suspects a ring out by {} and back by {}, expected one of {expected:?}; see k3s in {}",
@@ -165,7 +175,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::{Places, split};
-    use super::{LegacyReport, SUSPECTED_WITHIN, Seen, SuspectedRing, judge};
+    use super::{InOrder, LegacyReport, SUSPECTED_WITHIN, Seen, SuspectedRing, judge};
     use crate::logs::LogSummary;
     use crate::statusz::{K3s, Source, Statusz};
     use crate::topology::Shape;
@@ -204,6 +214,31 @@ mod tests {
         let seen = Seen { split: &split, places: &places, sent: &sent, ran };
         let mut failures = Vec::new();
         (judge(&seen, &[node], &mut failures), failures)
+    }
+
+    #[test]
+    fn what_is_suspected_and_what_cannot_be_is_said() {
+        let report = LegacyReport {
+            sent: InOrder(vec![("node-2".into(), 3), ("node-4".into(), 1)]),
+            allowed: 10,
+            rings_expected: 0,
+            rings_hidden: 1,
+            suspected: Vec::new(),
+        };
+        let line = "2 servers of K3s sent 4 calls, at most 10 are no storm; rings through them: 0 suspected, 0 to be seen";
+        let hidden = format!(
+            "{line}, 1 that cannot be seen and is harmless: a node between two of its servers"
+        );
+        assert!(report.summary().starts_with(&hidden), "{}", report.summary());
+        let ring = "node-1 -> https://127.0.0.2:6443 -> .. -> 127.0.0.3 -> node-1".to_owned();
+        let suspected = LegacyReport {
+            rings_expected: 1,
+            rings_hidden: 0,
+            suspected: vec![ring.clone()],
+            ..report
+        };
+        let line = line.replace("0 suspected, 0 to", "1 suspected, 1 to");
+        assert_eq!(suspected.summary(), format!("{line}\n  suspected ring {ring}"));
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub struct Split {
     /// Of each node that is left, the servers that it joins.
     pub joins_of_unring: Vec<Vec<usize>>,
     joins_of_legacy: Vec<Vec<Join>>,
+    /// Rings of nodes and servers of which no node can know: between any two servers of it that follow each other there is a node,
+    /// which asks nobody for those that ask it.
+    pub hidden: usize,
 }
 
 /// What a server of K3s joins.
@@ -63,6 +66,7 @@ pub fn split(topology: &Topology, legacy: usize) -> Result<Split, SplitError> {
         legacy: Vec::new(),
         joins_of_unring: Vec::new(),
         joins_of_legacy: Vec::new(),
+        hidden: 0,
     };
     for (index, node) in topology.nodes.iter().enumerate() {
         let to = node.upstreams.iter().filter_map(|upstream| match upstream {
@@ -89,6 +93,14 @@ pub fn split(topology: &Topology, legacy: usize) -> Result<Split, SplitError> {
         });
         split.unring.nodes.push(NodeSpec { upstreams: upstreams.collect(), ..node.clone() });
     }
+    let rings = topology.graph().rings().into_iter().map(|ring| ring.members);
+    let hidden = rings.filter(|members| {
+        let (legacy, unring): (Vec<usize>, Vec<usize>) =
+            members.iter().partition(|node| is_legacy(**node));
+        let sees = |node: usize| !split.rings_of(place(node)).is_empty();
+        !legacy.is_empty() && !unring.into_iter().any(sees)
+    });
+    split.hidden = hidden.count();
     match split.calls_of_a_request() {
         Some(_) => Ok(split),
         None => Err(SplitError::Storm { legacy }),
@@ -160,15 +172,16 @@ mod tests {
         );
         assert_eq!(ring.joins_of_unring, [[0]]);
         assert_eq!(ring.rings_of(0), [(0, 1)], "out by the first server, back by the last");
-        assert_eq!(ring.calls_of_a_request(), Some(vec![2, 1]));
+        assert_eq!((ring.calls_of_a_request(), ring.hidden), (Some(vec![2, 1]), 0));
 
         let every_other = split(&Shape::Ring.build(4, 0), 2).unwrap();
         assert_eq!(every_other.legacy, ["node-2", "node-4"]);
         assert_eq!(every_other.joins_of_unring, [[0], [1]]);
         assert!(every_other.rings_of(0).is_empty() && every_other.rings_of(1).is_empty());
+        assert_eq!(every_other.hidden, 1);
 
         let line = split(&Shape::Line.build(4, 0), 1).unwrap();
-        assert_eq!((line.unring.joins(), line.rings_of(2).len()), (2, 0));
+        assert_eq!((line.unring.joins(), line.rings_of(2).len(), line.hidden), (2, 0, 0));
     }
 
     #[test]
