@@ -1,21 +1,19 @@
 //! `cargo xtask ci`: everything that a change must pass, in the order in which it is told soonest that it does not.
 
+mod clusters;
+
 use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 
-use crate::{apt, workspace};
+use crate::workspace;
 
 /// The version whose verdict counts; the lists of `deny.toml` are read alike by all.
 const CARGO_DENY: &str = "0.20.2";
-
-/// Short runs of the cluster: long enough for its verdict on CPU, which leaves out the first five seconds.
-const SHORT: &str = "8s";
 
 /// What is done, and how.
 struct Step {
@@ -37,7 +35,7 @@ const STEPS: [Step; 13] = [
     Step { name: "doc", run: doc },
     Step { name: "deny", run: deny },
     Step { name: "sim", run: sim },
-    Step { name: "cluster", run: clusters },
+    Step { name: "cluster", run: clusters::run },
     Step { name: "e2e", run: || xtask(&["e2e"]) },
     Step { name: "fuzz", run: || xtask(&["fuzz"]) },
     Step { name: "bench", run: || xtask(&["bench", "--quick"]) },
@@ -145,67 +143,4 @@ fn sim() -> Result<()> {
         args.extend(["--test".to_owned(), name.to_string_lossy().into_owned()]);
     }
     cargo(&args.iter().map(String::as_str).collect::<Vec<_>>())
-}
-
-/// Runs of the cluster. Those of few nodes wait more than they work, so two of them run at once.
-fn clusters() -> Result<()> {
-    let run = |args: &[&str]| xtask(&[&["dev-cluster"], args].concat());
-    run(&["--for", "15s"])?;
-    run(&["--topology", "ring", "--nodes", "30", "--for", SHORT])?;
-    run(&["--baseline", "naive", "--for", SHORT])?;
-    thread::scope(|scope| {
-        let partition = scope.spawn(partition);
-        // Rings through servers of K3s: one that is suspected, for which the run waits, and one that cannot be seen.
-        let mixed = run(&["--mixed", "legacy=2", "--for", SHORT])
-            .and_then(|()| run(&["--mixed", "legacy=2", "--nodes", "4", "--for", SHORT]));
-        partition.join().map_err(|_| anyhow!("the run with a partition panicked"))?.and(mixed)
-    })?;
-    let shapes = [("line", "4"), ("star", "5"), ("tree", "7"), ("mesh", "5")];
-    let mut small: Vec<_> = shapes
-        .map(|(shape, nodes)| vec!["--topology", shape, "--nodes", nodes, "--for", SHORT])
-        .into();
-    for seed in ["1", "2", "3", "4", "5"] {
-        small.push(vec!["--topology", "random", "--nodes", "12", "--seed", seed, "--for", SHORT]);
-    }
-    for pair in small.chunks(2) {
-        let runs: Vec<_> = thread::scope(|scope| {
-            let run = |(index, args): (usize, &Vec<&'static str>)| {
-                let args = args.clone();
-                scope.spawn(move || cluster_aside(index, &args))
-            };
-            let threads: Vec<_> = pair.iter().enumerate().map(run).collect();
-            threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
-        });
-        for run in runs {
-            run.map_err(|_| anyhow!("a run of the cluster panicked"))??;
-        }
-    }
-    Ok(())
-}
-
-/// A partition that is long enough to be noticed, where namespaces can be made.
-fn partition() -> Result<()> {
-    let why = match apt::program("ip", "iproute2")? {
-        Ok(_) if apt::is_root() => {
-            let args = ["--netns", "--nodes", "4", "--partition", "5s,35s", "--for", "60s"];
-            return cluster_aside(0, &args);
-        }
-        Ok(_) => "network namespaces need root".to_owned(),
-        Err(why) => why,
-    };
-    println!("SKIPPED a partition of the cluster: {why}");
-    Ok(())
-}
-
-/// One run in a folder of its own, whose output is printed when it has ended.
-fn cluster_aside(index: usize, args: &[&str]) -> Result<()> {
-    let folder = workspace::target()?.join(format!("dev-cluster-{index}"));
-    let args = [&["dev-cluster"], args].concat();
-    let mut command = Command::new(env::current_exe().context("find this program")?);
-    command.current_dir(workspace::root()).args(&args).arg("--dir").arg(folder);
-    let output = command.stdin(Stdio::null()).output().context("run this program")?;
-    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-    println!("$ cargo xtask {}\n{out}{err}", args.join(" "));
-    ensure!(output.status.success(), "cargo xtask {} ended with {}", args.join(" "), output.status);
-    Ok(())
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::workspace;
 
@@ -12,24 +12,39 @@ use crate::workspace;
 const PROFILE: &str = "cluster";
 
 pub(crate) fn run(args: &[OsString]) -> Result<()> {
-    let programs = workspace::target()?.join(PROFILE);
-    let help = args.iter().any(|arg| arg == "--help" || arg == "-h");
     let naive = needs_naive_node(args);
-    if !help {
-        build(PROFILE, "unring")?;
-    }
-    if naive && !help {
+    let help = args.iter().any(|arg| arg == "--help" || arg == "-h");
+    let tool = if help { for_help()? } else { built(naive)? };
+    let [program, rest @ ..] = tool.as_slice() else { bail!("there is no tool") };
+    // This process becomes the tool: a signal to this process id reaches it, Ctrl-C meets nobody on the way, and its exit code is ours.
+    Err(Command::new(program).args(rest).args(args).exec()).context("run dev-cluster")
+}
+
+/// Builds the tool and what it starts; the words that start it.
+pub(crate) fn built(naive: bool) -> Result<Vec<OsString>> {
+    build(PROFILE, "unring")?;
+    if naive {
         build(PROFILE, "naive-node")?;
     }
     build("dev", "dev-cluster")?;
-    let mut tool = Command::new(workspace::target()?.join("debug/dev-cluster"));
-    tool.arg("--unring").arg(programs.join("unring"));
+    tool(naive)
+}
+
+/// The tool alone, which says how it is used.
+fn for_help() -> Result<Vec<OsString>> {
+    build("dev", "dev-cluster")?;
+    tool(false)
+}
+
+fn tool(naive: bool) -> Result<Vec<OsString>> {
+    let target = workspace::target()?;
+    let programs = target.join(PROFILE);
+    let mut words: Vec<OsString> = vec![target.join("debug/dev-cluster").into()];
+    words.extend(["--unring".into(), programs.join("unring").into()]);
     if naive {
-        tool.arg("--naive-node").arg(programs.join("naive-node"));
+        words.extend(["--naive-node".into(), programs.join("naive-node").into()]);
     }
-    tool.args(args);
-    // This process becomes the tool: a signal to this process id reaches it, Ctrl-C meets nobody on the way, and its exit code is ours.
-    Err(tool.exec()).context("run dev-cluster")
+    Ok(words)
 }
 
 /// Builds a program with the features that the whole workspace asks of its dependencies: then most of them are built once for
