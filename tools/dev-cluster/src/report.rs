@@ -158,7 +158,7 @@ impl Report {
     }
 }
 
-fn counted(number: impl ToString, what: &str) -> String {
+pub(crate) fn counted(number: impl ToString, what: &str) -> String {
     let number = number.to_string();
     let plural = if number == "1" { "" } else { "s" };
     format!("{number} {what}{plural}")

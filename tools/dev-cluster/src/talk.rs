@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::logs;
 use crate::node_config;
 use crate::node_process::without_unring_variables;
-use crate::report::{Endpoint, InOrder};
+use crate::report::{Endpoint, InOrder, counted};
 
 /// The service and the method that a first call tries.
 const METHOD: &str = "unring.peeraddr.v1.PeerAddrService/GetTopology";
@@ -76,9 +76,9 @@ pub fn client_cert(unring: &Path, cluster: &Path) -> Result<PathBuf, String> {
 /// reached from there alone, which `prefix` does.
 pub fn how_to(cluster: &Cluster, client: Option<&Path>, prefix: &str) -> String {
     let mut lines = vec![format!(
-        "{} nodes with {} joins ({}) were ready after {:.1} s. To talk to the first:",
-        cluster.nodes().len(),
-        cluster.topology().joins(),
+        "{} with {} ({}) ready after {:.1} s. To talk to the first:",
+        counted(cluster.nodes().len(), "node"),
+        counted(cluster.topology().joins(), "join"),
         cluster.topology().name,
         cluster.ready_after().as_secs_f64()
     )];
