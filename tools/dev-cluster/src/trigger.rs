@@ -97,10 +97,7 @@ impl GrpcTrigger {
     /// # Errors
     /// The machine has no room for a runtime, or the TLS library refuses.
     pub fn new() -> Result<Self, GrpcTriggerError> {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(GrpcTriggerError::Runtime)?;
+        let runtime = runtime().map_err(GrpcTriggerError::Runtime)?;
         let identity = Identity::generate();
         // Every node is on loopback, where plaintext needs nobody's consent.
         let connector = UrlConnector::new(&TlsIdentity::new(&identity)?, false)?;
@@ -121,8 +118,16 @@ impl GrpcTrigger {
     }
 }
 
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
 impl Trigger for GrpcTrigger {
     fn fire(&mut self, grpc_url: &str) -> Result<(), TriggerError> {
-        Ok(self.runtime.block_on(self.call(grpc_url))?)
+        let called = self.runtime.block_on(self.call(grpc_url));
+        // The connection is a task of the runtime, which nobody runs between two calls: without this the node would not hear that
+        // it is closed, and would wait for it until its drain deadline.
+        self.runtime = runtime()?;
+        Ok(called?)
     }
 }
