@@ -38,6 +38,9 @@ impl<V: Verifier> Engine<V> {
                 self.counters.records_known += 1;
                 let kept = self.book.get(&peer).map(SignedRecord::envelope);
                 let same = kept.is_some_and(|kept| kept == record.envelope());
+                if same {
+                    self.mend_tag(now, &record, introducer);
+                }
                 if let Some(stream) = introducer.stream.and_then(|id| self.streams.get_mut(&id)) {
                     if !same && introducer.peer == Some(peer) {
                         // Two processes sign with its key and have come to the same `seq`: only who signs can go past it.
@@ -66,6 +69,23 @@ impl<V: Verifier> Engine<V> {
         };
         self.counters.records_kept += 1;
         self.keep(now, record, introducer);
+    }
+
+    /// Takes over the tag of a record that is known when it was made with more of the tokens that count than the one that is
+    /// here: whoever relayed it can have damaged the part that nodes with another token need. At most as often as there
+    /// are parts; tags that are alike cost nothing.
+    fn mend_tag(&mut self, now: Now, record: &UnverifiedRecord, introducer: Introducer) {
+        let Some(keyring) = self.membership.keyring() else { return };
+        let Some(kept) = self.book.get(&record.peer_id()) else { return };
+        let (new, old) = (record.membership_tag(), kept.membership_tag());
+        let fitting = |tag| keyring.fitting(record.envelope(), tag);
+        if new == old || self.membership.check_unverified(record).is_err() {
+            return;
+        }
+        if fitting(new) > fitting(old) {
+            let mended = kept.clone().with_membership_tag(new.clone());
+            self.keep(now, mended, introducer);
+        }
     }
 
     /// Puts a record into the book that is wanted there, and tells everybody who is concerned.

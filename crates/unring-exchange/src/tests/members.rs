@@ -117,3 +117,30 @@ fn upstreams_are_asked_anew_when_it_changes_who_belongs() {
         .collect();
     assert_eq!(resumes, [false]);
 }
+
+#[test]
+fn a_tag_that_a_relay_damaged_is_mended_by_the_next_that_brings_a_whole_one() {
+    let [member, liar, honest] = [(); 3].map(|()| Identity::generate());
+    let mut node = node(&[TOKEN, NEXT]);
+    let whole = tagged(&member, 1, &[TOKEN, NEXT]);
+    let mut damaged = whole.membership_tag().to_vec();
+    damaged[32..].fill(0);
+    let damaged = whole.clone().with_membership_tag(damaged.into());
+    let from =
+        |node: &mut Harness, who: &Identity| node.watcher(who, &tagged(who, 1, &[TOKEN, NEXT]));
+    let (liar, honest) = (from(&mut node, &liar), from(&mut node, &honest));
+    let kept = |node: &Harness| {
+        let peers = node.engine.peers(node.now).into_iter();
+        let mut of_member = peers.filter(|view| view.record.record().peer_id == member.peer_id());
+        of_member.next().unwrap().record.membership_tag().clone()
+    };
+    node.stream_records(liar, std::slice::from_ref(&damaged), true);
+    assert_eq!(kept(&node), *damaged.membership_tag(), "one part is enough to belong");
+    let paid = node.verified.records.get();
+    node.stream_records(honest, std::slice::from_ref(&whole), true);
+    assert_eq!(kept(&node), *whole.membership_tag());
+    // And not back again.
+    node.stream_records(liar, std::slice::from_ref(&damaged), true);
+    assert_eq!(kept(&node), *whole.membership_tag());
+    assert_eq!(node.verified.records.get(), paid, "what is signed is known to be");
+}
