@@ -119,6 +119,8 @@ pub(crate) struct Book {
     expired_version: u64,
     /// Changes with every record that comes, goes or moves.
     revision: u64,
+    /// Times that somebody was kept out.
+    evictions: u64,
     capacity: usize,
 }
 
@@ -135,6 +137,7 @@ impl Book {
             version: 0,
             expired_version: 0,
             revision: 0,
+            evictions: 0,
             capacity: capacity.get(),
         }
     }
@@ -254,10 +257,21 @@ impl Book {
 
     /// Takes out a record whose time is not over. It may come back.
     pub(crate) fn evict(&mut self, peer: &PeerId) {
+        self.evictions += 1;
         if let Some(entry) = self.remove(peer) {
             // Whoever was told of it may keep it: it is not to be told that it has everything.
             self.expired_version = self.expired_version.max(entry.version);
         }
+    }
+
+    /// How often somebody was taken out who does not belong to the cluster, or was not taken back from disk for it.
+    pub(crate) fn evictions(&self) -> u64 {
+        self.evictions
+    }
+
+    /// A record on disk is of somebody who does not belong to the cluster.
+    pub(crate) fn note_kept_out(&mut self) {
+        self.evictions += 1;
     }
 
     /// A record expired before a restart.

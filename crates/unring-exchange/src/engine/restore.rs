@@ -3,6 +3,8 @@
 //! A disk is trusted no further than a caller: each record is verified again, judged by its signed times, and never
 //! beats a newer one.
 
+use std::collections::BTreeSet;
+
 use unring_peer::{PeerId, SignedRecord, UnixMillis, UnverifiedRecord, limits};
 
 use crate::book::{Introducer, Judgement, KeptOut};
@@ -107,7 +109,10 @@ impl<V: Verifier> Engine<V> {
             Err(KeptOut::Expired) => return Err(self.bury(now, record)),
             Err(why) => return Err(why.into()),
         }
-        self.membership.check_unverified(&record).map_err(|_| Left::NotAMember)?;
+        if self.membership.check_unverified(&record).is_err() {
+            self.book.note_kept_out();
+            return Err(Left::NotAMember);
+        }
         let introducer = Introducer { peer: Some(me), stream: None };
         self.book.room_for(&peer, introducer, self.config.book_capacity.get())?;
         let record = self.verifier.verify_record(record).map_err(|_| Left::Invalid)?;
@@ -144,6 +149,19 @@ impl<V: Verifier> Engine<V> {
         }
         let upto = if changes.next().is_none() { self.book.version() } else { upto };
         (records, upto)
+    }
+
+    /// How often somebody left the book, or was not restored, for not belonging to the cluster: when it grows, what is on
+    /// disk beside [`known_peers`](Self::known_peers) is to go.
+    #[must_use]
+    pub fn evictions(&self) -> u64 {
+        self.book.evictions()
+    }
+
+    /// Everybody in the book.
+    #[must_use]
+    pub fn known_peers(&self) -> BTreeSet<PeerId> {
+        self.book.iter().map(|record| record.record().peer_id).collect()
     }
 
     /// How many records changed after `version`.

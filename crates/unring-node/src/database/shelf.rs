@@ -45,6 +45,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Takes out these rows, too, but for those that are written.
+    pub(crate) fn remove(&mut self, keys: BTreeSet<Vec<u8>>) {
+        self.removed.extend(keys);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.removed.is_empty() && self.buried.is_empty() && self.written.is_empty()
     }
@@ -98,6 +103,13 @@ impl Shelf {
     pub(crate) fn is_due(&self, now: UnixMillis) -> bool {
         let first = self.by_expiry.first().into_iter().chain(self.by_end.first());
         !self.unreadable.is_empty() || first.into_iter().any(|(at, _)| *at <= now)
+    }
+
+    /// Takes out the records of everybody who is not `known`, though their time is not over; the keys of their rows.
+    pub(crate) fn keep_only(&mut self, known: &BTreeSet<PeerId>) -> BTreeSet<Vec<u8>> {
+        let gone: Vec<_> = self.rows.keys().filter(|peer| !known.contains(peer)).copied().collect();
+        gone.iter().for_each(|peer| _ = self.take(peer));
+        gone.iter().map(|peer| peer.to_bytes()).collect()
     }
 
     /// What is to be done on disk with these new records, and what is over. It is taken to be done: when it fails, a new

@@ -1,5 +1,6 @@
 //! What the thread that writes to disk sees of the engine.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Weak};
 
@@ -38,6 +39,13 @@ impl Source for Engine {
 
     fn book_changes(&self, version: u64, at_most: usize) -> (Vec<SignedRecord>, u64) {
         self.exchange.read(|engine, _| engine.book_changes(version, at_most))
+    }
+
+    fn evicted(&self, before: u64) -> Option<(u64, BTreeSet<PeerId>)> {
+        self.exchange.read(|engine, _| {
+            let evictions = engine.evictions();
+            (evictions != before).then(|| (evictions, engine.known_peers()))
+        })
     }
 
     fn ring_memory(&self) -> RingMemory<PeerId> {

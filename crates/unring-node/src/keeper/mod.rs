@@ -38,6 +38,13 @@ pub(crate) trait Source {
     /// At most `at_most` records that changed after `version`, and the version up to which that is all.
     fn book_changes(&self, version: u64, at_most: usize) -> (Vec<SignedRecord>, u64);
 
+    /// When somebody was kept out since this was `before`: what it is now, and who is in the book. Nothing else on disk is
+    /// to stay there.
+    fn evicted(&self, before: u64) -> Option<(u64, BTreeSet<PeerId>)> {
+        let _ = before;
+        None
+    }
+
     /// What was said of rings.
     fn ring_memory(&self) -> RingMemory<PeerId>;
 

@@ -1,5 +1,6 @@
 //! One turn of writing: what is due, in one commit; and what happens when the disk refuses.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(crate) struct Writer {
     disk: Option<(Database, Shelf)>,
     /// The book's version that is on disk.
     saved_version: u64,
+    /// As of when nobody is on disk who was kept out.
+    evictions: u64,
     /// When records may be written again, and the disk be tried.
     book_at: Duration,
     retry_at: Duration,
@@ -65,6 +68,7 @@ impl Writer {
             capacity,
             disk: opened.map(|(database, loaded)| (database, Shelf::new(capacity, loaded))),
             saved_version: 0,
+            evictions: 0,
             book_at: Duration::ZERO,
             retry_at: now.mono + RETRY.0,
             pause: Duration::ZERO,
@@ -173,11 +177,18 @@ impl Writer {
         let Some((_, shelf)) = &mut self.disk else { return (changes, taken, self.saved_version) };
         let mut version = self.saved_version;
         if book_due && (taken.book || self.more || shelf.is_due(now.unix)) {
+            // First: who is kept out after it counts the next time.
+            let mut removed = BTreeSet::new();
+            if let Some((evictions, known)) = source.evicted(self.evictions) {
+                self.evictions = evictions;
+                removed = shelf.keep_only(&known);
+            }
             let (records, upto) = source.book_changes(self.saved_version, BATCH);
             self.more = records.len() == BATCH;
             taken.book = true;
             version = upto;
             changes.book = shelf.plan(now.unix, records);
+            changes.book.remove(removed);
             self.book_at = now.mono + BOOK_GAP;
         }
         if taken.rings {
@@ -250,7 +261,7 @@ impl Writer {
         let mut marked = keeper.marked.lock();
         marked.dirty.add(Dirty::ALL);
         marked.seq = marked.seq.max(loaded.seq);
-        (self.saved_version, self.book_at) = (0, now.mono);
+        (self.saved_version, self.evictions, self.book_at) = (0, 0, now.mono);
         Ok(())
     }
 

@@ -146,6 +146,11 @@ fn who_is_denied_is_kept_out_and_let_in_again_without_a_restart() {
     cluster[0].set("security", "allow", peer_ids.clone());
     cluster[0].reload();
     knows(&cluster, false);
+    // Without the list it would else be back after a restart.
+    eventually("it is not on disk either", || match cluster[0].metric("database_records")? {
+        1.0 => Ok(()),
+        records => Err(format!("{records} records")),
+    });
     grows(&cluster[0], "security_records_denied_total");
     grows(&cluster[0], "security_calls_denied_total");
     // Who is on neither is not allowed.
