@@ -109,7 +109,7 @@ impl Sources {
         }
         let config = Config::read(&settings, hostname())?;
         match std::env::var(TOKEN_VARIABLE) {
-            Ok(token) => config.with_token(&Zeroizing::new(token)),
+            Ok(token) => config.with_tokens(&Zeroizing::new(token)),
             Err(VarError::NotPresent) => Ok(config),
             // Without its token the node would let everybody in.
             Err(VarError::NotUnicode(_)) => Err(ConfigError::Token(InvalidToken::Character)),

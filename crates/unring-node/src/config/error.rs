@@ -65,6 +65,14 @@ pub enum ConfigError {
     /// The join token in the environment is none.
     #[error("{TOKEN_VARIABLE} is not accepted")]
     Token(#[source] InvalidToken),
+    /// No join token in the environment, or too many.
+    #[error(
+        "{TOKEN_VARIABLE} holds {got} tokens: write one, or two with a comma or a new line between them, the one in use first"
+    )]
+    TokenCount {
+        /// How many.
+        got: usize,
+    },
     /// The join token is given twice.
     #[error("both {TOKEN_VARIABLE} and security.token_file are set: keep one of them")]
     TwoTokens,

@@ -120,8 +120,8 @@ pub struct Timing {
 pub struct Security {
     /// A file with the join token.
     pub token_file: Option<PathBuf>,
-    /// The join token itself, from the environment; without a file.
-    pub token: Option<JoinToken>,
+    /// The join tokens themselves, from the environment, the one in use first; without a file.
+    pub tokens: Vec<JoinToken>,
     /// How long a join token is accepted after another one took its place.
     pub token_overlap: Duration,
     /// Peer ids that are let in or kept out.

@@ -20,6 +20,9 @@ use super::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Join tokens in the environment: as many as a file holds.
+const MAX_TOKENS: usize = 2;
+
 impl Config {
     /// The typed values of `settings`; `hostname` is the name of this host where none is set.
     ///
@@ -90,11 +93,21 @@ impl Config {
     ///
     /// # Errors
     /// When it is no token, or a file with one is configured, too.
-    pub fn with_token(mut self, token: &str) -> Result<Self, ConfigError> {
+    pub fn with_tokens(mut self, token: &str) -> Result<Self, ConfigError> {
         if self.security.token_file.is_some() {
             return Err(ConfigError::TwoTokens);
         }
-        self.security.token = Some(JoinToken::parse(token).map_err(ConfigError::Token)?);
+        let parts = token.split(['\n', ',']).map(str::trim).filter(|part| !part.is_empty());
+        let tokens: Vec<_> = parts.map(JoinToken::parse).collect();
+        if tokens.len() > MAX_TOKENS {
+            return Err(ConfigError::TokenCount { got: tokens.len() });
+        }
+        self.security.tokens =
+            tokens.into_iter().collect::<Result<_, _>>().map_err(ConfigError::Token)?;
+        if self.security.tokens.is_empty() {
+            // Without its token the node would let everybody in.
+            return Err(ConfigError::TokenCount { got: 0 });
+        }
         Ok(self)
     }
 
@@ -148,7 +161,7 @@ fn limits(s: &Settings) -> Result<Limits, ConfigError> {
 fn security(s: &Settings) -> Result<Security, ConfigError> {
     Ok(Security {
         token_file: s.parse("security.token_file", path)?,
-        token: None,
+        tokens: Vec::new(),
         token_overlap: s
             .parse("security.token_overlap", duration(Duration::ZERO..=24 * 3600 * SECOND))?
             .unwrap_or(defaults::TOKEN_OVERLAP),

@@ -179,3 +179,24 @@ fn each_key_has_one_name_everywhere() {
     flags.dedup();
     assert_eq!(flags.len(), KEYS.len());
 }
+
+#[test]
+fn the_environment_holds_one_token_or_two() {
+    let read = |text: &str| {
+        let config = Config::read(&Settings::default(), Some("host".into())).unwrap();
+        config.with_tokens(text).map(|config| config.security.tokens)
+    };
+    let [one, two] = ["token-a-0123456789", "token-b-0123456789"];
+    let parsed = |texts: &[&str]| -> Vec<_> {
+        texts.iter().map(|text| unring_peer::JoinToken::parse(text).unwrap()).collect()
+    };
+    assert_eq!(read(one).unwrap(), parsed(&[one]));
+    for between in [",", "\n", "\r\n", " , "] {
+        assert_eq!(read(&format!("{one}{between}{two}\n")).unwrap(), parsed(&[one, two]));
+    }
+    assert!(matches!(read(" \n,"), Err(ConfigError::TokenCount { got: 0 })));
+    let three = read(&[one, two, one].join(","));
+    assert!(matches!(three, Err(ConfigError::TokenCount { got: 3 })));
+    let short = read(&format!("{one},short")).unwrap_err();
+    assert!(matches!(short, ConfigError::Token(_)) && !format!("{short:?}").contains("short,"));
+}

@@ -215,7 +215,7 @@ fn read(config: &Security) -> (Seen, Result<Secrets, SecretsError>) {
     let read = || {
         let tokens = match &config.token_file {
             Some(file) => files::tokens(file)?,
-            None => config.token.iter().cloned().collect(),
+            None => config.tokens.clone(),
         };
         let cluster = config.tls.as_ref().map(files::cluster).transpose()?;
         Ok(Secrets { tokens, cluster })
