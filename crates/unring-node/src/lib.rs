@@ -18,6 +18,7 @@ mod ring_memory;
 mod security;
 mod sources;
 pub mod version;
+mod watched;
 
 pub use self::k3s::K3sFileError;
 pub use self::node::{BuildError, NetworkKeyError, Node, PartEnded, Reload};

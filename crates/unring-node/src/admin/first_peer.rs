@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::node::Parts;
 use crate::sources::{Row, rows};
+use crate::watched::Counts;
 
 #[derive(Debug, Serialize)]
 pub(super) struct FirstPeer {
@@ -16,6 +17,9 @@ pub(super) struct FirstPeer {
     alone: bool,
     /// Where `/id` is served.
     id_url: Option<String>,
+    reloads: u64,
+    failures: u64,
+    last_error: Option<String>,
     sources: Vec<Source>,
 }
 
@@ -38,7 +42,9 @@ impl FirstPeer {
     pub(super) fn of(parts: &Parts) -> Self {
         let sources = rows(parts).into_iter().map(source).collect();
         let id_url = parts.id.map(|at| format!("http://{at}/id"));
-        Self { alone: parts.sources.is_alone(), id_url, sources }
+        let Counts { reloads, failures, last_error } = parts.bootstrap.counts();
+        let alone = parts.sources.is_alone();
+        Self { alone, id_url, reloads, failures, last_error, sources }
     }
 }
 

@@ -12,6 +12,11 @@ pub(super) struct K3sStatus {
     unauthorized: u64,
     throttled: u64,
     refused_connections: u64,
+    full: u64,
+    gave_way: u64,
+    reloads: u64,
+    failures: u64,
+    last_error: Option<String>,
     suspected_rings: Vec<SuspectedRing>,
 }
 
@@ -28,12 +33,18 @@ struct SuspectedRing {
 impl K3sStatus {
     pub(super) fn of(parts: &Parts) -> Self {
         let counts = parts.k3s.counters.counts();
+        let files = parts.k3s.files.counts();
         Self {
             listen: parts.k3s.listen.map(|listen| format!("https://{listen}")),
             served: counts.served,
             unauthorized: counts.unauthorized,
             throttled: counts.throttled,
             refused_connections: counts.refused_connections,
+            full: counts.full,
+            gave_way: counts.gave_way,
+            reloads: files.reloads,
+            failures: files.failures,
+            last_error: files.last_error,
             suspected_rings: parts.k3s.rings.suspicions().iter().map(suspected).collect(),
         }
     }

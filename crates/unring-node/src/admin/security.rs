@@ -11,6 +11,8 @@ pub(super) fn counters(parts: &Parts, engine: &Counters) -> Vec<(&'static str, &
     let calls = parts.security.guard().counts();
     let view = parts.security.view(parts.exchange.now().mono);
     let network = parts.network.counters();
+    let k3s = (parts.k3s.counters.counts(), parts.k3s.files.counts());
+    let bootstrap = parts.bootstrap.counts();
     vec![
         (
             "security_calls_denied",
@@ -82,6 +84,32 @@ pub(super) fn counters(parts: &Parts, engine: &Counters) -> Vec<(&'static str, &
             "security_reload_failures",
             "Times that changed secrets could not be used, so that the old ones went on to hold",
             view.failures,
+        ),
+        (
+            "k3s_connections_full",
+            "Connections to K3s's path closed because no place was left",
+            k3s.0.full,
+        ),
+        (
+            "k3s_connections_unused",
+            "Connections to K3s's path closed because they asked nothing and another needed the place",
+            k3s.0.gave_way,
+        ),
+        ("k3s_reloads", "Times that changed keys or files of k3s were taken over", k3s.1.reloads),
+        (
+            "k3s_reload_failures",
+            "Times that changed keys or files of k3s could not be used, so that the old ones went on to hold",
+            k3s.1.failures,
+        ),
+        (
+            "bootstrap_reloads",
+            "Times that changed keys or files of bootstrap were taken over",
+            bootstrap.reloads,
+        ),
+        (
+            "bootstrap_reload_failures",
+            "Times that changed keys or files of bootstrap could not be used, so that the old ones went on to hold",
+            bootstrap.failures,
         ),
     ]
 }

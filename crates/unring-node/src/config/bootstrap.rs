@@ -22,7 +22,7 @@ const MAX_NAME: usize = 253;
 const DNS_PORT: u16 = 53;
 
 /// Where a node's first peer comes from, beside `upstreams`. Files are read when it is built.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bootstrap {
     /// libp2p addresses, with or without the peer's id.
     pub peers: Vec<Candidate>,

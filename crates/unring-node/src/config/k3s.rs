@@ -11,7 +11,7 @@ use super::read::{from_str, path};
 use super::{ConfigError, Settings};
 
 /// What a node has to do with K3s and RKE2. Files are read when it is built.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct K3s {
     /// Where `/v1-k3s/p2p` is served, over TLS; none: nowhere.
     pub listen: Option<SocketAddr>,

@@ -3,6 +3,7 @@
 
 mod files;
 mod legacy;
+mod renew;
 mod rings;
 mod serving;
 
@@ -12,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use self::files::K3sFileError;
 
-pub(crate) use self::files::{ServerFiles, clients};
 pub(crate) use self::legacy::Legacy;
+pub(crate) use self::renew::{Files, renew};
 pub(crate) use self::rings::Rings;
 pub(crate) use self::serving::serve;
 
@@ -23,12 +24,13 @@ pub(crate) struct K3s {
     /// Where it listens, if it does.
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) rings: Arc<Rings>,
+    pub(crate) files: Files,
     pub(crate) counters: Counters,
 }
 
 impl K3s {
-    pub(crate) fn new(listen: Option<SocketAddr>, rings: Arc<Rings>) -> Self {
-        Self { listen, rings, counters: Counters::default() }
+    pub(crate) fn new(listen: Option<SocketAddr>, rings: Arc<Rings>, files: Files) -> Self {
+        Self { listen, rings, files, counters: Counters::default() }
     }
 }
 
@@ -39,6 +41,8 @@ pub(crate) struct Counters {
     unauthorized: AtomicU64,
     throttled: AtomicU64,
     refused_connections: AtomicU64,
+    full: AtomicU64,
+    gave_way: AtomicU64,
 }
 
 /// [`Counters`] at one time.
@@ -52,6 +56,10 @@ pub(crate) struct Counts {
     pub(crate) throttled: u64,
     /// Connections that the governor closed before their handshake.
     pub(crate) refused_connections: u64,
+    /// Connections that were closed because no place was left and nobody gave way.
+    pub(crate) full: u64,
+    /// Connections that were closed because they asked nothing and another needed the place.
+    pub(crate) gave_way: u64,
 }
 
 impl Counters {
@@ -62,6 +70,8 @@ impl Counters {
             unauthorized: count(&self.unauthorized),
             throttled: count(&self.throttled),
             refused_connections: count(&self.refused_connections),
+            full: count(&self.full),
+            gave_way: count(&self.gave_way),
         }
     }
 }

@@ -54,6 +54,11 @@ impl Rings {
         self.tell(|rings, now| rings.request_arrived(client, now));
     }
 
+    /// A server is not asked any more.
+    pub(crate) fn forget(&self, server: &ServerUrl) {
+        self.tell(|rings, _| rings.forget(server));
+    }
+
     pub(crate) fn suspicions(&self) -> Vec<Suspicion> {
         self.state.lock().suspected.suspicions().collect()
     }

@@ -9,11 +9,12 @@ use parking_lot::Mutex;
 use rand::seq::SliceRandom as _;
 use tokio::net::TcpListener;
 use unring_k3s::{
-    Admission, Caller, Gate, K3sAddress, K3sServer, Peers, Standing, Unavailable, limits, network,
+    Admission, Caller, Closed, Gate, K3sAddress, K3sServer, Peers, Standing, Unavailable, limits,
+    network,
 };
 use unring_rate_governor::{Decision, Limited, Priority};
 
-use super::{ServerFiles, count};
+use super::count;
 use crate::admin::not_ready;
 use crate::errors::chain;
 use crate::exchange::CallerKey;
@@ -30,7 +31,9 @@ const KEPT_FOR: Duration = Duration::from_secs(1);
 const ENOUGH_OTHERS: usize = 2;
 
 /// Answers until it is dropped.
-pub(crate) async fn serve(parts: Arc<Parts>, listener: std::net::TcpListener, files: ServerFiles) {
+pub(crate) async fn serve(parts: Arc<Parts>, listener: std::net::TcpListener) {
+    // There is one where there is a listener.
+    let Some(served) = parts.k3s.files.served() else { return };
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -38,10 +41,9 @@ pub(crate) async fn serve(parts: Arc<Parts>, listener: std::net::TcpListener, fi
             return;
         }
     };
-    let ServerFiles { tls, access, ca } = files;
     let answers = Answers { parts: Arc::clone(&parts), kept: Mutex::default() };
-    let server = Arc::new(K3sServer::new(answers, access, ca.as_ref()));
-    unring_k3s::serve(listener, move || tls.clone(), server, Door(parts)).await;
+    let server = Arc::new(K3sServer::going_by(answers, served.offer.clone()));
+    unring_k3s::serve(listener, move || served.tls(), server, Door(parts)).await;
 }
 
 /// What requests get.
@@ -164,5 +166,13 @@ impl Gate for Door {
         // As the gRPC listener does when refusing has not been enough.
         let per_second = self.0.pressure.accept_rate()?;
         Some(Duration::from_secs(1) / per_second.get())
+    }
+
+    fn closed(&self, closed: Closed) {
+        let counters = &self.0.k3s.counters;
+        count(match closed {
+            Closed::Newcomer => &counters.full,
+            Closed::Quietest => &counters.gave_way,
+        });
     }
 }

@@ -7,7 +7,6 @@ use std::sync::{Arc, OnceLock};
 
 use rand::Rng as _;
 use tokio::runtime::{Builder, Runtime};
-use unring_bootstrap::{Kind, Tls};
 use unring_exchange::{Config as EngineConfig, Engine, Origin, Signatures};
 use unring_peer::{Identity, Membership, PeerAddress};
 use unring_peer_addr::{AcceptCounters, Pressure, UrlConnector};
@@ -23,18 +22,18 @@ use super::{BuildError, Node, P2pRuntime, Parts};
 use crate::addresses::{Advertised, default_route, multiaddr};
 use crate::config::Config;
 use crate::exchange::{Clock, Exchange, UpstreamClients};
-use crate::k3s::{self, K3s, Legacy, Rings, ServerFiles};
+use crate::k3s::{self, K3s, Rings};
 use crate::keeper::Writer;
 use crate::log::{LogCounters, NODE};
 use crate::security::{Admittance, keep_out};
-use crate::sources::{self, Sources};
+use crate::sources::{Configured, Sources};
 use crate::{identity, version};
 
 /// What was bound and waits to be run.
 pub(super) struct Bound {
     pub(super) grpc: TcpListener,
     pub(super) admin: TcpListener,
-    pub(super) k3s: Option<(TcpListener, ServerFiles)>,
+    pub(super) k3s: Option<TcpListener>,
     pub(super) id: Option<TcpListener>,
     pub(super) network: Network,
     pub(super) network_events: EventReceiver,
@@ -68,13 +67,11 @@ impl Node {
         // Before the disk is read, so that the time since the start counts that, too.
         let clock = Clock::start();
         crate::files::make_room(&config.limits);
-        let k3s = match config.k3s.listen {
-            Some(listen) => Some((listen, ServerFiles::read(&config.k3s)?)),
-            None => None,
-        };
-        let legacy = k3s::clients(&config.k3s)?;
+        let rings = Arc::new(Rings::new(clock));
+        let (k3s_files, k3s_sources) = k3s::Files::read(&config.k3s, &rings)?;
         let network_key = super::dht::network_key(&config.dht)?;
-        let http_tls = sources::tls(&config.bootstrap)?;
+        // They are read again with this node's own port.
+        Configured::read(&config.bootstrap, LIBP2P_PORT)?;
         let identity = identity::load_or_create(&config.data_dir)?;
         let security = Admittance::load(&config.security, &identity)?;
         let memory = Memory::open(&config.data_dir)?;
@@ -83,8 +80,8 @@ impl Node {
         let (grpc_address, admin_address) =
             (local(&grpc, config.listen.grpc), local(&admin, config.listen.admin));
 
-        let k3s = match k3s {
-            Some((at, files)) => Some((listen("K3s's path", at, "k3s.listen")?, files)),
+        let k3s = match config.k3s.listen {
+            Some(at) => Some(listen("K3s's path", at, "k3s.listen")?),
             None => None,
         };
 
@@ -125,13 +122,10 @@ impl Node {
             let timeout = config.timing.request_timeout;
             (Exchange::new(engine, clock, keeper, clients, timeout), writer)
         });
-        let sources =
-            first_peers(clock, &config, &identity, &advertised, &network_handle, http_tls.as_ref());
-        let rings = Arc::new(Rings::new(clock));
-        for client in legacy {
-            let legacy = Arc::new(Legacy::new(client, Arc::clone(&rings)));
-            sources.add_or_say(clock.now().mono, Kind::K3s, legacy.server().to_string(), legacy);
-        }
+        let (sources, port) = first_peers(&identity, &advertised, &network_handle);
+        let (bootstrap, mut first) = Configured::read(&config.bootstrap, port)?;
+        first.extend(k3s_sources);
+        sources.replace(clock.now().mono, |_| true, first);
         let parts = Parts {
             me: identity.peer_id(),
             grpc: grpc_address,
@@ -140,6 +134,7 @@ impl Node {
             exchange,
             network: network_handle,
             sources,
+            bootstrap,
             router,
             named_keys: NamedKeys::default(),
             governor: Arc::new(Governor::new(governor_config(&config)?)),
@@ -153,7 +148,11 @@ impl Node {
             draining: AtomicBool::new(false),
             first_connected: OnceLock::new(),
             p2p: runtime.handle().clone(),
-            k3s: K3s::new(k3s.as_ref().and_then(|(listener, _)| listener.local_addr().ok()), rings),
+            k3s: K3s::new(
+                k3s.as_ref().and_then(|listener| listener.local_addr().ok()),
+                rings,
+                k3s_files,
+            ),
             id: id.as_ref().and_then(|listener| listener.local_addr().ok()),
             config,
         };
@@ -206,24 +205,15 @@ fn tcp_port(address: &PeerAddress) -> Option<u16> {
     })
 }
 
-/// The sources that the configuration names.
-fn first_peers(
-    clock: Clock,
-    config: &Config,
-    identity: &Identity,
-    advertised: &Advertised,
-    network: &Handle,
-    tls: Option<&Tls>,
-) -> Sources {
+/// No sources yet, and the port of peers that are named without one.
+fn first_peers(identity: &Identity, advertised: &Advertised, network: &Handle) -> (Sources, u16) {
     let listening = network.listen_addresses().into_iter();
     let listening = listening.filter_map(|address| PeerAddress::from_multiaddr(address).ok());
     // What is told to others comes first: its port is the one that peers of this cluster use.
     let own: Vec<_> = advertised.libp2p.iter().cloned().chain(listening).collect();
     let port = own.iter().find_map(tcp_port).unwrap_or(LIBP2P_PORT);
     let own = own.into_iter().collect();
-    let sources = Sources::new(identity.peer_id(), own, rand::rng().random());
-    sources.add_configured(clock.now().mono, &config.bootstrap, tls, port);
-    sources
+    (Sources::new(identity.peer_id(), own, rand::rng().random()), port)
 }
 
 fn network_config(config: &Config) -> unring_routing_kad::Config {

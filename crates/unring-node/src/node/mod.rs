@@ -35,7 +35,7 @@ use crate::exchange::{CallerKey, Exchange};
 use crate::k3s::K3s;
 use crate::log::LogCounters;
 use crate::security::Admittance;
-use crate::sources::Sources;
+use crate::sources::{Configured, Sources};
 
 /// A node whose addresses are bound and whose parts are ready; [`Node::run`] starts it.
 #[derive(Debug)]
@@ -68,6 +68,7 @@ pub(crate) struct Parts {
     pub(crate) exchange: Exchange,
     pub(crate) network: unring_routing_kad::Handle,
     pub(crate) sources: Sources,
+    pub(crate) bootstrap: Configured,
     /// `None`: it takes no part in the DHT.
     pub(crate) router: Option<Arc<unring_routing_kad::KadRouter>>,
     pub(crate) named_keys: named_keys::NamedKeys,

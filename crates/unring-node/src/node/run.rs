@@ -16,9 +16,9 @@ use super::build::Bound;
 use super::{Node, Parts, control, dht, libp2p};
 use crate::errors::chain;
 use crate::exchange::NodeHandler;
-use crate::k3s::{self, ServerFiles};
+use crate::k3s;
 use crate::log::NODE;
-use crate::{admin, security, sources};
+use crate::{admin, sources, watched};
 
 /// Time for tasks to end once they were told to, beyond the drain deadline: libp2p gives its connections a second.
 const SHUTDOWN: Duration = Duration::from_secs(3);
@@ -50,7 +50,7 @@ impl Node {
         let stopping = CancellationToken::new();
         let admin_server = tokio::spawn(admin::serve(admin, Arc::clone(&parts), stopping.clone()));
 
-        drop(tokio::spawn(security::watch(Arc::clone(&parts), stopping.clone())));
+        drop(tokio::spawn(watched::watch(Arc::clone(&parts), stopping.clone())));
         let (drained, mut drain) = oneshot::channel();
         let p2p = parts.p2p.spawn(run_p2p(
             Arc::clone(&parts),
@@ -92,7 +92,7 @@ pub struct PartEnded(&'static str);
 
 struct P2p {
     grpc: std::net::TcpListener,
-    k3s: Option<(std::net::TcpListener, ServerFiles)>,
+    k3s: Option<std::net::TcpListener>,
     id: Option<std::net::TcpListener>,
     network: unring_routing_kad::Network,
     network_events: unring_routing_kad::EventReceiver,
@@ -107,8 +107,8 @@ async fn run_p2p(
 ) {
     let P2p { grpc, k3s, id, network, network_events } = p2p;
     let mut background = Background::start(&parts, network, network_events);
-    if let Some((listener, files)) = k3s {
-        background.tasks.spawn(serve_k3s(Arc::clone(&parts), listener, files));
+    if let Some(listener) = k3s {
+        background.tasks.spawn(serve_k3s(Arc::clone(&parts), listener));
     }
     if let Some(listener) = id {
         let parts = Arc::clone(&parts);
@@ -213,12 +213,8 @@ impl Background {
 /// The part that has connections to close.
 const NETWORK: &str = "libp2p network";
 
-async fn serve_k3s(
-    parts: Arc<Parts>,
-    listener: std::net::TcpListener,
-    files: ServerFiles,
-) -> &'static str {
-    k3s::serve(parts, listener, files).await;
+async fn serve_k3s(parts: Arc<Parts>, listener: std::net::TcpListener) -> &'static str {
+    k3s::serve(parts, listener).await;
     "K3s listener"
 }
 

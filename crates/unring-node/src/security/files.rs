@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -69,26 +69,6 @@ pub enum SecretsError {
         /// Why not.
         source: InvalidToken,
     },
-}
-
-/// A file as it was when it was looked at: another one in its place, or with other content, is told by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    /// Who may read it is told by this alone.
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    /// Of the file at `path`; none where there is none to see.
-    pub(super) fn of(path: &Path) -> Option<Self> {
-        let data = fs::metadata(path).ok()?;
-        let modified = (data.mtime(), data.mtime_nsec());
-        let changed = (data.ctime(), data.ctime_nsec());
-        Some(Self { inode: data.ino(), size: data.len(), modified, changed })
-    }
 }
 
 /// Whether others than its owner may read a file that holds a secret.

@@ -10,22 +10,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
 use unring_peer::{Identity, JoinToken, Membership, PeerLists};
 use unring_peer_addr::{ClusterTls, Guard, TlsError, TlsIdentity, TlsSwitch};
 use unring_routing_kad::{Handle, Lists};
 
 pub use self::files::SecretsError;
 
-use self::files::Stamp;
 use self::tokens::Tokens;
 use crate::config::Security;
 use crate::errors::chain;
 use crate::log::NODE;
 use crate::node::Parts;
-
-/// How often files are looked at: they are noticed to have changed within this time. A look is a system call for each.
-const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+use crate::watched::Seen;
 
 /// What is in use, and where it came from.
 #[derive(Debug)]
@@ -36,12 +32,11 @@ pub(crate) struct Admittance {
     state: Mutex<State>,
 }
 
-/// Files, and how they looked.
-type Seen = Vec<(PathBuf, Option<Stamp>)>;
-
 #[derive(Debug)]
 struct State {
     config: Security,
+    /// What was tried last: where it cannot be used, something newer than what is in use.
+    tried: Security,
     tokens: Tokens,
     /// Whether a cluster's authority has to speak for every node.
     by_authority: bool,
@@ -75,6 +70,7 @@ impl Admittance {
         let Secrets { tokens, cluster } = read?;
         let state = State {
             config: config.clone(),
+            tried: config.clone(),
             tokens: Tokens::new(tokens),
             by_authority: cluster.is_some(),
             seen,
@@ -119,13 +115,14 @@ impl Admittance {
         let mut state = self.state.lock();
         let retired = state.tokens.expire(now);
         let asked = config.is_some();
-        let config = config.unwrap_or_else(|| state.config.clone());
-        let other_keys = config != state.config;
-        let other_files = state.seen.iter().any(|(file, stamp)| Stamp::of(file) != *stamp);
+        let config = config.unwrap_or_else(|| state.tried.clone());
+        let other_keys = config != state.tried;
+        let other_files = state.seen.is_over();
         let mut taken_over = Ok(Taken::default());
         if other_keys || other_files || asked && state.last_error.is_some() {
             let (seen, read) = read(&config);
             state.seen = seen;
+            state.tried = config.clone();
             taken_over = read.and_then(|Secrets { tokens, cluster }| {
                 let by_authority = cluster.is_some();
                 // A new certificate each time: whether its files are what changed is not worth knowing.
@@ -211,7 +208,7 @@ struct Secrets {
 
 /// What `config` names, and the files as they were before they were read.
 fn read(config: &Security) -> (Seen, Result<Secrets, SecretsError>) {
-    let seen = named(config).map(|file| (file.to_path_buf(), Stamp::of(file))).collect();
+    let seen = Seen::of(named(config));
     let read = || {
         let tokens = match &config.token_file {
             Some(file) => files::tokens(file)?,
@@ -257,21 +254,10 @@ pub(crate) fn take_over(parts: &Arc<Parts>, config: Security) {
     tell(parts, changed);
 }
 
-/// Looks at the files, and at the time, until the node stops.
-pub(crate) async fn watch(parts: Arc<Parts>, stopping: CancellationToken) {
-    let mut interval = tokio::time::interval(LOOK_INTERVAL);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stopping.cancelled() => return,
-            _ = interval.tick() => {}
-        }
-        let looked = Arc::clone(&parts);
-        let look = move || looked.security.renew(looked.exchange.now().mono, None);
-        // It fails only where the runtime is going away.
-        let Ok(changed) = tokio::task::spawn_blocking(look).await else { return };
-        tell(&parts, changed);
-    }
+/// Looks at the files, and at the time. It reads files, so it is not for the P2P runtime.
+pub(crate) fn look(parts: &Arc<Parts>) {
+    let changed = parts.security.renew(parts.exchange.now().mono, None);
+    tell(parts, changed);
 }
 
 /// Tells the engine. It signs and looks at its whole book, which is P2P work.

@@ -1,13 +1,13 @@
 //! Where the first peer comes from: asks the configured sources and dials what they tell.
 //!
 //! `unring_bootstrap` decides who is asked and dialled when; here it is done. A further source implements [`Ask`] and is
-//! given to [`Sources::add`] before the node runs: back-off, time limit, dials, status page, metrics and log lines come
-//! with it.
+//! given to [`Sources::replace`]: back-off, time limit, dials, status page, metrics and log lines come with it.
 
 mod connect;
 mod files;
 mod fixed;
 mod remote;
+mod renew;
 mod rows;
 mod run;
 mod say;
@@ -21,21 +21,16 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use unring_bootstrap::{
-    Action, Candidate, Dns, HttpSource, Kind, Myself, SourceView, Table, Tls, TooManySources,
-};
+use unring_bootstrap::{Action, Candidate, Kind, Myself, SourceView, Table};
 use unring_peer::{PeerAddress, PeerId};
 
 pub use self::files::HttpFileError;
 
-pub(crate) use self::files::tls;
+pub(crate) use self::renew::{Configured, renew};
 pub(crate) use self::rows::{Row, rows};
 pub(crate) use self::run::run;
 pub(crate) use self::serve::serve;
 
-use self::fixed::Fixed;
-use self::remote::{Addresses, Dnsaddr, Http};
-use crate::config::Bootstrap;
 use crate::errors::chain;
 use crate::log::NODE;
 
@@ -45,82 +40,77 @@ pub(crate) trait Ask: fmt::Debug + Send + Sync {
     fn ask(&self) -> BoxFuture<'_, Result<Vec<Candidate>, String>>;
 }
 
+/// One source, and how it is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) kind: Kind,
+    /// What an operator knows it by, at best as it is configured. No two of a kind have the same.
+    pub(crate) name: String,
+    /// What decides how it is asked beside its name: with another text it is asked anew. It holds no secret.
+    pub(crate) made_of: String,
+    pub(crate) asker: Arc<dyn Ask>,
+}
+
 /// All sources of a node.
 #[derive(Debug)]
 pub(crate) struct Sources {
     state: Mutex<State>,
     /// Who was found has changed.
     peers_changed: Notify,
+    /// Which sources there are has changed.
+    replaced: Notify,
 }
 
 #[derive(Debug)]
 struct State {
     table: Table,
-    askers: Vec<Arc<dyn Ask>>,
+    /// By their numbers in the table.
+    sources: BTreeMap<usize, Source>,
     alone: bool,
 }
 
 impl Sources {
     pub(crate) fn new(me: PeerId, addresses: BTreeSet<PeerAddress>, seed: u64) -> Self {
         let table = Table::new(Myself { peer: me, addresses }, seed);
-        let state = Mutex::new(State { table, askers: Vec::new(), alone: false });
-        Self { state, peers_changed: Notify::new() }
+        let state = Mutex::new(State { table, sources: BTreeMap::new(), alone: false });
+        Self { state, peers_changed: Notify::new(), replaced: Notify::new() }
     }
 
-    /// Adds a source; `name` is what an operator knows it by, at best as it is configured.
-    ///
-    /// # Errors
-    /// When there are too many.
-    pub(crate) fn add(
+    /// Replaces the sources of the kinds that are `mine`. Who is told of by a source that is gone is forgotten; one that is
+    /// new, or asked in another way, is asked at once; all others go on as they are. One too many is left out with a
+    /// line in the log. Gives the names of those that are gone.
+    pub(crate) fn replace(
         &self,
         now: Duration,
-        kind: Kind,
-        name: String,
-        asker: Arc<dyn Ask>,
-    ) -> Result<(), TooManySources> {
+        mine: impl Fn(Kind) -> bool,
+        wanted: Vec<Source>,
+    ) -> Vec<String> {
         let mut state = self.state.lock();
-        state.table.add(now, kind, name)?;
-        state.askers.push(asker);
-        Ok(())
-    }
-
-    /// Adds those that the configuration names; it allows fewer than fit. `port` is this node's own.
-    pub(crate) fn add_configured(
-        &self,
-        now: Duration,
-        config: &Bootstrap,
-        tls: Option<&Tls>,
-        port: u16,
-    ) {
-        let dns = Dns::new(config.dns_server);
-        let mut configured: Vec<(Kind, String, Arc<dyn Ask>)> = Vec::new();
-        if !config.peers.is_empty() {
-            let fixed = Arc::new(Fixed(config.peers.clone()));
-            configured.push((Kind::Static, "bootstrap.peers".to_owned(), fixed));
+        let State { table, sources, .. } = &mut *state;
+        let same = |a: &Source, b: &Source| (a.kind, &a.name) == (b.kind, &b.name);
+        let gone = sources.extract_if(.., |_, known| {
+            mine(known.kind) && !wanted.iter().any(|one| same(known, one))
+        });
+        let gone: Vec<_> = gone.collect();
+        gone.iter().for_each(|(number, _)| table.remove(*number));
+        for source in wanted {
+            match sources.iter_mut().find(|(_, known)| same(known, &source)) {
+                Some((_, known)) if known.made_of == source.made_of => {}
+                Some((number, known)) => {
+                    table.again(now, *number);
+                    *known = source;
+                }
+                None => match table.add(now, source.kind, source.name.clone()) {
+                    Ok(number) => _ = sources.insert(number, source),
+                    Err(error) => {
+                        tracing::warn!(target: NODE, source = source.name, error = chain(&error), "a source is left out");
+                    }
+                },
+            }
         }
-        for wanted in &config.dns {
-            let port = wanted.port.unwrap_or(port);
-            let asker = Addresses { dns, name: wanted.name.clone(), port };
-            configured.push((Kind::Dns, wanted.to_string(), Arc::new(asker)));
-        }
-        for name in &config.dnsaddr {
-            let asker = Dnsaddr { dns, name: name.clone() };
-            configured.push((Kind::Dnsaddr, name.clone(), Arc::new(asker)));
-        }
-        for url in &config.http {
-            let asker = HttpSource { url: url.clone(), tls: tls.cloned(), dns, port };
-            configured.push((Kind::Http, url.to_string(), Arc::new(Http(asker))));
-        }
-        for (kind, name, asker) in configured {
-            self.add_or_say(now, kind, name, asker);
-        }
-    }
-
-    /// Adds a source; one too many is left out with a line in the log.
-    pub(crate) fn add_or_say(&self, now: Duration, kind: Kind, name: String, asker: Arc<dyn Ask>) {
-        if let Err(error) = self.add(now, kind, name.clone(), asker) {
-            tracing::warn!(target: NODE, source = name, error = chain(&error), "a source is left out");
-        }
+        drop(state);
+        self.replaced.notify_one();
+        gone.into_iter().map(|(_, source)| source.name).collect()
     }
 
     /// Whether each of them was tried once, whatever came of it.
@@ -152,7 +142,7 @@ impl Sources {
     }
 
     fn asker(&self, source: usize) -> Option<Arc<dyn Ask>> {
-        self.state.lock().askers.get(source).cloned()
+        self.state.lock().sources.get(&source).map(|source| Arc::clone(&source.asker))
     }
 
     /// Tells the table, and gives what it wants done.

@@ -17,7 +17,8 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Asks and dials until the network ends.
 ///
-/// Its tasks are bounded: one question of each source, and as many dials as it may tell addresses.
+/// Its tasks are bounded: one question of each source, and as many dials as it may tell addresses. A source that is asked in
+/// another way has its question of before beside it until that ends, after 10 s at most.
 pub(crate) async fn run(parts: &Arc<Parts>) {
     let mut connected = parts.network.watch_connected();
     let mut peers = BTreeSet::new();
@@ -55,6 +56,7 @@ pub(crate) async fn run(parts: &Arc<Parts>) {
         tokio::select! {
             () = sleep => {}
             Some(_) = work.join_next(), if !work.is_empty() => {}
+            () = parts.sources.replaced.notified() => {}
             result = connected.changed() => {
                 if result.is_err() {
                     return;

@@ -187,11 +187,7 @@ fn nothing_of_who_is_denied_is_found_in_the_dht() {
         let found = format!("{providers} providers in ");
         wait_for(&found, || lookup(&node, name).1.starts_with(&found).then_some(()));
     };
-    let reload = |tables: &str| {
-        node.setup.configure("", tables);
-        let pid = node.pid().to_string();
-        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
-    };
+    let reload = |tables: &str| node.reload("", tables);
     finds(1);
     reload(&format!("[security]\ndeny = [\"{}\"]", other.handle.peer_id()));
     finds(0);

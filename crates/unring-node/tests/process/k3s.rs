@@ -6,15 +6,16 @@ use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use unring_k3s::{
-    AnswerForm, CallError, ClientConfig, Distribution, FetchError, JoinToken, K3sClient, Trust,
+    AnswerForm, CallError, ClientConfig, ConnectError, Distribution, FetchError, JoinToken,
+    K3sClient, Trust,
 };
 
 use crate::support::{Node, Setup, run, wait_for};
 
-const TOKEN: &str = "abcdef.0123456789abcdef";
+pub(crate) const TOKEN: &str = "abcdef.0123456789abcdef";
 
 /// Writes `ca.crt`, `k3s.crt`, `k3s.key` and `token` into a folder, and says which keys name them.
-fn files(dir: &Path) -> String {
+pub(crate) fn files(dir: &Path) -> String {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -37,7 +38,7 @@ fn files(dir: &Path) -> String {
     )
 }
 
-fn start() -> (Node, SocketAddr) {
+pub(crate) fn start() -> (Node, SocketAddr) {
     let setup = Setup::new();
     let tables = files(setup.dir.path());
     let node = setup.start("", &tables);
@@ -47,6 +48,15 @@ fn start() -> (Node, SocketAddr) {
 }
 
 fn client(node: &Node, at: SocketAddr, credentials: &str) -> K3sClient {
+    connect(node, at, credentials).unwrap()
+}
+
+/// By the CA that is in its folder now.
+pub(crate) fn connect(
+    node: &Node,
+    at: SocketAddr,
+    credentials: &str,
+) -> Result<K3sClient, ConnectError> {
     let ca = unring_k3s::CaBundle::from_pem(&fs::read(node.setup.path("ca.crt")).unwrap()).unwrap();
     let token: JoinToken = format!("K10{}::{credentials}", ca.hash()).parse().unwrap();
     let config = ClientConfig {
@@ -56,10 +66,10 @@ fn client(node: &Node, at: SocketAddr, credentials: &str) -> K3sClient {
         key_pair: None,
         trust: Trust::Token,
     };
-    block_on(K3sClient::connect(config)).unwrap()
+    block_on(K3sClient::connect(config))
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(future)
 }
@@ -137,7 +147,7 @@ fn what_is_wrong_with_a_file_is_named_and_nothing_is_bound() {
 }
 
 /// Keys of a node that asks `at`, with the CA and token that `files` wrote beside it.
-fn asking(dir: &Path, at: SocketAddr) -> String {
+pub(crate) fn asking(dir: &Path, at: SocketAddr) -> String {
     let path = |name: &str| format!("{:?}", dir.join(name));
     let (ca, token) = (path("ca.crt"), path("token"));
     format!("[k3s]\nservers = [\"https://{at}\"]\nca = {ca}\ntoken_file = {token}\n")

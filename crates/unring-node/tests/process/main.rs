@@ -13,5 +13,6 @@ mod disk;
 mod first_peer;
 mod k3s;
 mod raw_grpc;
+mod reload;
 mod start_failures;
 mod support;

@@ -165,6 +165,22 @@ impl Node {
         self.process.0.id()
     }
 
+    /// Writes its configuration anew and has it read again (SIGHUP).
+    pub(crate) fn reload(&self, top: &str, tables: &str) {
+        self.setup.configure(top, tables);
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    }
+
+    /// The metric `unring_NAME` now.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.get("/metrics");
+        let of_name = |line: &str| {
+            line.strip_prefix("unring_")?.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()
+        };
+        text.lines().find_map(of_name).unwrap()
+    }
+
     /// Status code and body.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let mut tcp = TcpStream::connect(self.admin).unwrap();
