@@ -317,3 +317,27 @@ fn server_name(url: &GrpcUrl) -> ServerName<'static> {
         .or_else(|_| DnsName::try_from(NO_NAME).map(ServerName::DnsName))
         .unwrap_or(ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_next_address_is_tried_and_the_last_error_is_told() {
+        let url: GrpcUrl = "http://node-1:5871".parse().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = listener.local_addr().unwrap();
+        let nobody = |port| SocketAddr::from(([127, 0, 0, 2], port));
+        let connect = async |address| {
+            let tcp = tcp(&url, address).await?;
+            Ok(Connection { io: ClientIo(Wire::Plain(tcp)), peer: None })
+        };
+        // The port is taken on one loopback address alone.
+        assert!(first(&url, &[nobody(there.port()), there], connect).await.is_ok());
+        let all = [nobody(there.port()), nobody(1)];
+        let error = first(&url, &all, connect).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Tcp { address, .. } if address == all[1]), "{error}");
+    }
+}

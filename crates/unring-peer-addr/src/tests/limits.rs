@@ -48,6 +48,17 @@ async fn a_client_waits_no_longer_than_its_limit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_call_gets_more_time_than_the_longest() {
+    let server = Server::start(Node::default(), ServerConfig::new());
+    let client = client(&server).await;
+    for (given, budget) in [(LIMIT, LIMIT), (1000 * LIMIT, crate::DEFAULT_MAX_BUDGET)] {
+        client.list_peers(local(), given).await.unwrap();
+        let (.., got) = server.node.calls.lock().unwrap().pop().unwrap();
+        assert_eq!(got, budget);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_handler_that_never_answers_is_dropped() {
     let server = Server::start(silent(), ServerConfig::new());
     let mut grpc = PeerAddrServiceClient::new(server.tls_connector(2).channel());

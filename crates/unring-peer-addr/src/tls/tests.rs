@@ -107,6 +107,9 @@ fn certificates_are_refused_for_what_is_wrong_with_them() {
     });
     assert_eq!(garbage, InvalidCertificate::Extension);
 
+    let mut longer = TlsIdentity::new(&identity(2)).unwrap().certificate.to_vec();
+    longer.push(0);
+    assert_eq!(check(&longer.into()), Err(InvalidCertificate::Malformed));
     let large = CertificateDer::from(vec![0x30; 9000]);
     assert_eq!(check(&large), Err(InvalidCertificate::TooLarge { got: 9000 }));
     assert_eq!(check(&CertificateDer::from(vec![1, 2])), Err(InvalidCertificate::Malformed));
