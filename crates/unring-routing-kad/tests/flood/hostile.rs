@@ -17,6 +17,7 @@ use libp2p_identity::{Keypair, PeerId};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
+use unring_routing::Key;
 
 pub(crate) const KAD: &str = "/spegel/kad/1.0.0";
 pub(crate) const IDENTIFY_PUSH: &str = "/ipfs/id/push/1.0.0";
@@ -208,7 +209,7 @@ fn message(kind: u8, key: &[u8], more: &[u8]) -> Vec<u8> {
 }
 
 /// A record of `provider` with so many addresses.
-pub(crate) fn add_provider(key: &[u8], provider: &PeerId, addresses: u8) -> Vec<u8> {
+pub(crate) fn add_provider(key: &str, provider: &PeerId, addresses: u8) -> Vec<u8> {
     let mut peer = field(1, &provider.to_bytes());
     for n in 0..addresses {
         // /ip6/fd00::n/tcp/1
@@ -218,9 +219,9 @@ pub(crate) fn add_provider(key: &[u8], provider: &PeerId, addresses: u8) -> Vec<
         address.extend([6, 0, 1]);
         peer.extend(field(2, &address));
     }
-    message(2, key, &field(9, &peer))
+    message(2, Key::new(key).as_bytes(), &field(9, &peer))
 }
 
-pub(crate) fn get_providers(key: &[u8]) -> Vec<u8> {
-    message(3, key, &[])
+pub(crate) fn get_providers(key: &str) -> Vec<u8> {
+    message(3, Key::new(key).as_bytes(), &[])
 }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 use unring_routing::{Key, Router as _};
+use unring_routing_kad::{MAX_PROVIDER_RECORDS, MAX_RECORDS_PER_PROVIDER};
 
 use self::hostile::{Hostile, IDENTIFY_PUSH, KAD, add_provider, get_providers};
 use self::server::{Honest, Server};
@@ -121,7 +122,7 @@ async fn floods_are_refused_counted_and_bounded() {
                 let Ok(mut stream) = peer.open(KAD).await else { return };
                 for m in 0..100 {
                     let key = format!("foreign {n} {m}");
-                    let record = add_provider(key.as_bytes(), &Hostile::somebody(), 1);
+                    let record = add_provider(&key, &Hostile::somebody(), 1);
                     if stream.send(&record).await.is_err() {
                         return;
                     }
@@ -197,7 +198,7 @@ async fn floods_are_refused_counted_and_bounded() {
             on_streams(&peers[..peers.len().min(20)], 1, s(2), |peer, _| async move {
                 let Ok(mut stream) = peer.open(KAD).await else { return };
                 // An answer of many records with long lists of addresses.
-                let own = add_provider(b"long", &peer.id(), 8);
+                let own = add_provider("long", &peer.id(), 8);
                 drop(stream.send(&own).await);
                 stream.finish().await;
             })
@@ -205,7 +206,7 @@ async fn floods_are_refused_counted_and_bounded() {
             let half = peers.len() / 2;
             let never = |peer: Hostile, _| async move {
                 let Ok(mut stream) = peer.open(KAD).await else { return };
-                while stream.send(&get_providers(b"long")).await.is_ok() {}
+                while stream.send(&get_providers("long")).await.is_ok() {}
             };
             // Some read their connection and not their streams, some read nothing at all.
             let some = on_streams(&peers[..half], STREAMS, s(12), never);
@@ -271,6 +272,39 @@ async fn floods_are_refused_counted_and_bounded() {
     ));
     let nobody = honest.asker.lookup(Key::new("foreign 1 1")).await.unwrap();
     assert!(nobody.is_empty(), "nobody speaks for others");
+}
+
+/// Has `count` peers tell of as many keys each as one may, and some more; the server's rate is their pace.
+async fn fill(server: &Server, count: usize) {
+    let peers = peers(server, count, &Arc::default()).await;
+    on_streams(&peers, 1, Duration::from_secs(120), |peer, _| async move {
+        let mut stream = peer.open(KAD).await.unwrap();
+        for n in 0..MAX_RECORDS_PER_PROVIDER + 500 {
+            let key = format!("of {} {n}", peer.id());
+            stream.send(&add_provider(&key, &peer.id(), 1)).await.unwrap();
+        }
+        stream.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_store_is_bounded() {
+    let mut server = Server::start();
+    let honest = Honest::start(&server).await;
+    honest.look_ups(50).await;
+    server.settle();
+    let counters = ["records", "records_refused"];
+    let at = server_at(&honest);
+    let counted = attack(&mut server, &honest, "all records of one", counters, fill(&at, 1));
+    let [records, refused] = counted.await;
+    assert_eq!(records, MAX_RECORDS_PER_PROVIDER as u64);
+    assert!(refused >= 500, "{refused}");
+    fill(&at, 3).await;
+    let records = server.count("records");
+    report(&format!("a full store of {records}: {:.1} MiB above the start", server.grown_mib()));
+    assert_eq!(records, MAX_PROVIDER_RECORDS as u64);
+    assert!(server.grown_mib() < MOST_GROWTH_MIB, "{} MiB", server.grown_mib());
 }
 
 /// Where the server is, while the attack beside it has it borrowed.
