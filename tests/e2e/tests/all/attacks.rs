@@ -39,6 +39,16 @@ const FLOOD: Duration = Duration::from_secs(4);
 /// Of these on their way at once.
 const AT_ONCE: usize = 32;
 
+/// Callers that bring requests until the store is full, each with a key and a connection of its own: 13 bring as many as
+/// all newcomers together may (three quarters of 65536), 4096 each.
+const CALLERS: usize = 16;
+/// Requests of each. All of them: 56 000.
+const OF_EACH: usize = 3500;
+/// Of each on their way at once. All of them: as many as there are slots towards the upstream, so that none is busy.
+const OF_EACH_AT_ONCE: usize = 3;
+/// For a machine that does other things, too.
+const FILLED_WITHIN: Duration = Duration::from_secs(400);
+
 /// Not println: what a passing test prints is not shown.
 fn report(what: &str) {
     let mut stderr = std::io::stderr();
@@ -218,25 +228,89 @@ fn a_flood_of_unique_request_ids_is_bounded_and_counted() {
     assert!(forwarded <= sent as f64 + 10.0, "{forwarded} forwarded of {sent}");
 }
 
+#[test]
+fn fifty_thousand_request_ids_fill_the_store_and_cost_others_nothing() {
+    let mut cluster = Cluster::new(2);
+    let upstream = cluster[1].url();
+    cluster[0].join([upstream]);
+    for node in cluster.iter_mut() {
+        // Not the governor is to stop them.
+        node.set("limits", "requests_per_second", 1_000_000);
+        node.set("limits", "slots_per_upstream", 48);
+    }
+    let peer_ids = cluster.start();
+    cluster.connected(&peer_ids);
+    let node = &cluster[0];
+    let caller = Caller::default();
+    let client = caller.block_on(caller.connect(&node.url())).unwrap();
+    let before = Honest::ask(&caller, &client, &|asked| asked >= 50);
+    let (rss, start) = (node.rss_mib(), Instant::now());
+    let over = AtomicBool::new(false);
+    let (meanwhile, sent) = thread::scope(|scope| {
+        let asks = scope.spawn(|| Honest::ask(&caller, &client, &|_| over.load(Ordering::Relaxed)));
+        let floods = (0..CALLERS).map(|_| scope.spawn(|| fill(node, start)));
+        let floods: Vec<_> = floods.collect();
+        let sent: Vec<_> = floods.into_iter().map(|flood| flood.join()).collect();
+        over.store(true, Ordering::Relaxed);
+        let sent: usize = sent.into_iter().map(|sent| sent.unwrap()).sum();
+        (asks.join().unwrap(), sent)
+    });
+    let (took, grown) = (start.elapsed(), node.rss_mib() - rss);
+    let counted = |name: &str| node.metric(name).unwrap();
+    let (full, forwarded) = (counted("requests_dedup_full_total"), counted("requests_sent_total"));
+    let (busy, throttled) = (counted("requests_busy_total"), counted("requests_throttled_total"));
+    report(&format!(
+        "{sent} requests with ids of their own of {CALLERS} callers in {took:?}: {forwarded} forwarded, {full} refused by the full store, {busy} busy, {throttled} throttled; honest {before}, then {meanwhile}; memory grew by {grown:.1} MiB"
+    ));
+    assert!(sent >= 50_000, "{sent} in {took:?}");
+    // Three quarters of the store are for callers of whom no record is known. What could not be entered was not forwarded.
+    assert!(full > 0.0 && forwarded <= 49_152.0 + 10.0, "{full} full, {forwarded} forwarded");
+    assert!(forwarded + full + busy + throttled >= sent as f64 * 0.99, "all were decided");
+    assert!(grown < MOST_GROWTH_MIB, "{grown} MiB");
+    assert!(meanwhile.took.len() > meanwhile.later, "{meanwhile}");
+    drop(client);
+    eventually("it serves as before", || node.status());
+}
+
+/// One caller's requests that nobody has seen before; how many were sent.
+fn fill(node: &Node, start: Instant) -> usize {
+    let caller = Caller::default();
+    let mut sent = 0;
+    caller.block_on(async {
+        while sent < OF_EACH && start.elapsed() < FILLED_WITHIN {
+            // More come at once than one address has places for handshakes.
+            let Ok(client) = caller.connect(&node.url()).await else {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            };
+            while sent < OF_EACH && start.elapsed() < FILLED_WITHIN && !client.is_closed() {
+                let requests = (0..OF_EACH_AT_ONCE).map(|at| request(&caller, &client, sent + at));
+                drop(join_all(requests).await);
+                sent += OF_EACH_AT_ONCE;
+            }
+        }
+    });
+    sent
+}
+
+/// A request with this id. What it is answered is all the same.
+async fn request(caller: &Caller, client: &Client, id: usize) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let now = UnixMillis::new(u64::try_from(now).unwrap());
+    let id = RequestId::new((id as u128).to_be_bytes());
+    let trace = Some(Trace::start(caller.identity(), id, now, 64));
+    let scope = Scope::Recursive;
+    let request = OutboundRequest { scope, max_peers: 1, trace, caller_record: None };
+    drop(client.list_peers(request, ASK).await);
+}
+
 /// Sends requests that nobody has seen before; how many.
 fn flood_of_ids(flooder: &Caller, node: &Node) -> usize {
     let (start, mut sent) = (Instant::now(), 0_usize);
     flooder.block_on(async {
         let mut client = flooder.connect(&node.url()).await.unwrap();
         while sent < REQUESTS && start.elapsed() < FLOOD {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
-            let now = UnixMillis::new(u64::try_from(now).unwrap());
-            let requests = (0..AT_ONCE).map(|at| {
-                let id = RequestId::new(((sent + at) as u128).to_be_bytes());
-                let trace = Some(Trace::start(flooder.identity(), id, now, 64));
-                let scope = Scope::Recursive;
-                client.list_peers(
-                    OutboundRequest { scope, max_peers: 0, trace, caller_record: None },
-                    ASK,
-                )
-            });
-            // Answered, degraded or refused: all the same to it.
-            drop(join_all(requests).await);
+            drop(join_all((0..AT_ONCE).map(|at| request(flooder, &client, sent + at))).await);
             sent += AT_ONCE;
             if client.is_closed() {
                 client = flooder.connect(&node.url()).await.unwrap();
