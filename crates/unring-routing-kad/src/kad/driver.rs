@@ -59,6 +59,12 @@ impl Driver {
         self.own.addresses = addresses;
     }
 
+    /// Tells others that somebody else provides what this node does.
+    #[cfg(test)]
+    pub(crate) fn speak_for(&mut self, peer: PeerId) {
+        self.own.peer = peer;
+    }
+
     /// Runs until the router is gone.
     pub(crate) async fn run(mut self) {
         let most = self.walker.config.lookup.keys.get();

@@ -32,6 +32,14 @@ impl Network {
         self.swarm.behaviour().gate.lists().let_in(peer)
     }
 
+    /// Tells others that somebody else provides what this node does.
+    #[cfg(test)]
+    pub(crate) fn speak_for(&mut self, peer: PeerId) {
+        if let Some(driver) = self.kad.as_mut().and_then(|kad| kad.driver.as_mut()) {
+            driver.speak_for(peer);
+        }
+    }
+
     /// Somebody who came was not let in.
     pub(super) fn on_incoming_error(&self, error: &ListenError) {
         let gauges = &self.outlets.gauges;

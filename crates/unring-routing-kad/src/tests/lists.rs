@@ -6,7 +6,7 @@ use libp2p_identity::{Keypair, PeerId};
 use unring_routing::{Key, LookupError, Router as _};
 
 use super::kad::{Node, config, kad_config, start_as, until};
-use crate::{DialFailure, KeptOut, Lists, WantedPeer};
+use crate::{DialFailure, KeptOut, Lists, Network, WantedPeer};
 
 fn deny(peer: PeerId) -> Lists {
     Lists { deny: [peer].into(), ..Lists::default() }
@@ -101,4 +101,23 @@ async fn nothing_is_kept_or_found_of_who_is_kept_out() {
 
     a.handle.set_lists(Lists::default());
     a.until_finds(key, &[peer].into()).await;
+}
+
+#[tokio::test]
+async fn a_record_of_a_provider_that_somebody_else_tells_is_refused_and_counted() {
+    let (hub, key) = (start(None).await, Key::new("sha256:1"));
+    let keypair = Keypair::generate_ed25519();
+    let (mut network, handle, _events) =
+        Network::bind(keypair, config(kad_config())).await.unwrap();
+    let victim = PeerId::random();
+    network.speak_for(victim);
+    let router = network.router().unwrap();
+    handle.set_peers(vec![wanted(&hub)]);
+    let task = tokio::spawn(network.run());
+    router.advertise(&[key]).unwrap();
+    until("it is refused", || hub.router.counters().records_refused > 0).await;
+    let counters = hub.router.counters();
+    assert_eq!((counters.records, counters.records_kept, counters.providers), (0, 0, 0));
+    assert!(!found(&hub, key).await.contains(&victim));
+    task.abort();
 }
