@@ -178,6 +178,7 @@ fn whoever_calls_must_be_the_last_hop() {
     let path = vec![(scene.me.peer_id(), [0; 16]), (stranger.peer_id(), [0; 16])];
     let last = Trace { path, ..Trace::new(&scene.me, 3) };
     scene.refused(&last.request(), PERMISSION_DENIED, &says);
+    assert_eq!(scene.node.metric("requests_invalid_total"), 2.0);
     assert_eq!(scene.sent(&[3; 16]), None);
     scene.goes_on();
 }

@@ -22,7 +22,9 @@ fn replace(dir: &Path, name: &str, text: &str) {
 fn ask(node: &Node, at: SocketAddr, token: &str) -> Result<Fetched, String> {
     let client = connect(node, at, token).map_err(|error| format!("{error:?}"))?;
     block_on(client.peers()).map_err(|error| match error {
-        FetchError::Call { source: CallError::Status { status, .. }, .. } => status.as_u16().to_string(),
+        FetchError::Call { source: CallError::Status { status, .. }, .. } => {
+            status.as_u16().to_string()
+        }
         other => format!("{other:?}"),
     })
 }
