@@ -88,11 +88,17 @@ impl Sources {
         let mut state = self.state.lock();
         let State { table, sources, .. } = &mut *state;
         let same = |a: &Source, b: &Source| (a.kind, &a.name) == (b.kind, &b.name);
-        let gone = sources.extract_if(.., |_, known| {
-            mine(known.kind) && !wanted.iter().any(|one| same(known, one))
-        });
-        let gone: Vec<_> = gone.collect();
-        gone.iter().for_each(|(number, _)| table.remove(*number));
+        let is_gone =
+            |known: &Source| mine(known.kind) && !wanted.iter().any(|one| same(known, one));
+        let gone: Vec<_> = sources
+            .iter()
+            .filter(|(_, known)| is_gone(known))
+            .map(|(number, known)| (*number, known.name.clone()))
+            .collect();
+        for (number, _) in &gone {
+            sources.remove(number);
+            table.remove(*number);
+        }
         for source in wanted {
             match sources.iter_mut().find(|(_, known)| same(known, &source)) {
                 Some((_, known)) if known.made_of == source.made_of => {}
@@ -110,7 +116,7 @@ impl Sources {
         }
         drop(state);
         self.replaced.notify_one();
-        gone.into_iter().map(|(_, source)| source.name).collect()
+        gone.into_iter().map(|(_, name)| name).collect()
     }
 
     /// Whether each of them was tried once, whatever came of it.
