@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::config::{MAX_INBOUND_BYTES_HELD, MAX_OUTBOUND_BYTES_HELD};
+use crate::config::{MAX_INBOUND_BYTES_HELD, MAX_OUTBOUND_BYTES_HELD, MAX_STREAMS_PER_CONNECTION};
 
 /// What a piece of data takes beside its bytes: its buffer's head, its place in a queue, the allocator's share. Without it, pieces
 /// of one byte would be free.
@@ -16,7 +16,7 @@ pub(crate) struct Flow(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Streams that somebody has; bounded as those of yamux.
+    /// Streams that somebody has, or that the peer says it opened; [`Flow::announced`] bounds these.
     live: HashMap<u32, Held>,
     /// Of all in `live`.
     inbound: usize,
@@ -26,6 +26,8 @@ struct State {
     outbound: isize,
     /// The socket takes nothing.
     blocked: bool,
+    /// The connection is gone.
+    closed: bool,
     /// The connection's task, while it must not read.
     reader: Option<Waker>,
     /// Streams that must not write; at most one entry each.
@@ -49,9 +51,25 @@ impl Flow {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// There is a stream of this id.
+    /// This node opened a stream.
     pub(crate) fn opened(&self, id: u32) {
         self.state().live.entry(id).or_default();
+    }
+
+    /// The peer says that it opens a stream. Yamux may yet refuse it, and then nobody ever drops it: what is remembered of such frames
+    /// has a bound, beyond which their data is not read.
+    pub(crate) fn announced(&self, id: u32) {
+        let mut state = self.state();
+        if state.live.len() < MAX_STREAMS_PER_CONNECTION {
+            state.live.entry(id).or_default();
+        }
+    }
+
+    /// The connection is gone: nobody has to wait for it.
+    pub(crate) fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.writers.drain().for_each(|(_, waker)| waker.wake());
     }
 
     /// Whether another frame may be read; if not, the task is woken when it may.
@@ -104,7 +122,7 @@ impl Flow {
     /// Whether more may be written on a stream; if not, the task is woken when it may.
     pub(crate) fn poll_may_write(&self, cx: &Context<'_>, id: u32) -> Poll<()> {
         let mut state = self.state();
-        if state.outbound < MAX_OUTBOUND_BYTES_HELD.cast_signed() {
+        if state.closed || state.outbound < MAX_OUTBOUND_BYTES_HELD.cast_signed() {
             return Poll::Ready(());
         }
         state.writers.insert(id, cx.waker().clone());
@@ -133,6 +151,11 @@ impl Flow {
     /// Whether the socket took what it was last given.
     pub(crate) fn set_blocked(&self, blocked: bool) {
         self.state().blocked = blocked;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn streams(&self) -> usize {
+        self.state().live.len()
     }
 
     #[cfg(test)]

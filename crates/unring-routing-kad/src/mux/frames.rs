@@ -7,6 +7,7 @@ const DATA: u8 = 0;
 const WINDOW_UPDATE: u8 = 1;
 const SYN: u16 = 1;
 const ACK: u16 = 2;
+const RST: u16 = 8;
 
 /// A frame's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +30,10 @@ impl Header {
         u32::from_be_bytes([self.0[4], self.0[5], self.0[6], self.0[7]])
     }
 
-    /// The stream that it opens.
+    /// The stream that it opens, unless it ends it at once.
     pub(crate) fn opens(self) -> Option<u32> {
-        let opens = matches!(self.0[1], DATA | WINDOW_UPDATE) && self.flags() & SYN != 0;
+        let flags = self.flags() & (SYN | RST);
+        let opens = matches!(self.0[1], DATA | WINDOW_UPDATE) && flags == SYN;
         opens.then(|| self.stream())
     }
 

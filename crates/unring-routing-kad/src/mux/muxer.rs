@@ -126,6 +126,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Muxer<C> {
     }
 }
 
+impl<C> Drop for Muxer<C> {
+    fn drop(&mut self) {
+        self.flow.close();
+    }
+}
+
 impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
     type Substream = Substream;
     type Error = ConnectionError;

@@ -69,7 +69,7 @@ impl Incoming {
         self.rest = self.frame.body();
         self.first = true;
         if let Some(id) = self.frame.opens() {
-            flow.opened(id);
+            flow.announced(id);
         }
         if self.rest == 0 {
             (self.passing, self.passed) = (self.header, 0);

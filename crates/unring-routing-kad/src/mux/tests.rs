@@ -21,6 +21,7 @@ use super::muxer::{Multiplex, Muxer, Substream};
 use crate::config::{
     CLOSE_DEADLINE, MAX_INBOUND_BYTES_HELD, MAX_INBOUND_STREAMS_PER_CONNECTION,
     MAX_OUTBOUND_BYTES_HELD, MAX_OUTBOUND_STREAMS_PER_CONNECTION, MAX_PIECE,
+    MAX_STREAMS_PER_CONNECTION,
 };
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -76,7 +77,7 @@ impl AsyncWrite for End {
 struct Node {
     opened: mpsc::Receiver<Substream>,
     open: mpsc::Sender<oneshot::Sender<Substream>>,
-    _task: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
 impl Node {
@@ -107,7 +108,7 @@ impl Node {
                 }
             }
         });
-        Self { opened, open, _task: tokio::spawn(task) }
+        Self { opened, open, task: tokio::spawn(task) }
     }
 
     async fn open(&self) -> Substream {
@@ -212,7 +213,8 @@ async fn much_goes_both_ways_at_once_and_arrives_whole() {
 
 #[tokio::test]
 async fn what_nobody_reads_is_not_taken_in() {
-    for piece in [100_000, 1] {
+    // Pieces of one byte count for more, so that fewer bytes will do.
+    for (piece, length) in [(100_000, 100_000), (1, 10_000)] {
         let (one, other) = pair();
         let plain = Plain::start(one);
         let (mut node, flow) = node(other, Mode::Server);
@@ -220,7 +222,7 @@ async fn what_nobody_reads_is_not_taken_in() {
         for _ in 0..10 {
             let mut stream = plain.open().await;
             tokio::spawn(async move {
-                for chunk in bytes(100_000).chunks(piece) {
+                for chunk in bytes(length).chunks(piece) {
                     stream.write_all(chunk).await.unwrap();
                 }
                 stream.close().await.unwrap();
@@ -244,7 +246,7 @@ async fn what_nobody_reads_is_not_taken_in() {
         let read = |mut stream: Substream| async move {
             let mut read = Vec::new();
             stream.read_to_end(&mut read).await.unwrap();
-            assert!(read == bytes(100_000));
+            assert!(read == bytes(length));
         };
         held.into_iter().for_each(|stream| _ = readers.spawn(read(stream)));
         let mut ended = 0;
@@ -375,4 +377,43 @@ async fn a_connection_whose_peer_does_not_read_ends_all_the_same() {
     poll_fn(|cx| Pin::new(&mut muxer).poll_close(cx)).await.unwrap();
     assert_eq!(began.elapsed(), CLOSE_DEADLINE);
     drop(other);
+}
+
+#[tokio::test]
+async fn streams_that_are_only_announced_are_not_remembered_without_end() {
+    const SYN: u8 = 1;
+    const RST: u8 = 8;
+    // Opened and reset in one frame, and with ids that are this end's own: yamux makes no stream of either.
+    for (flags, first) in [(SYN | RST, 1), (SYN, 2)] {
+        let (mut one, other) = pair();
+        let (_node, flow) = node(other, Mode::Server);
+        for id in (first..).step_by(2).take(10_000) {
+            let [a, b, c, d] = u32::to_be_bytes(id);
+            let frame = [0, 1, 0, flags, a, b, c, d, 0, 0, 0, 0];
+            // It may have hung up.
+            if one.write_all(&frame).await.is_err() {
+                break;
+            }
+        }
+        settle().await;
+        assert!(flow.streams() <= MAX_STREAMS_PER_CONNECTION, "{} with {flags}", flow.streams());
+    }
+}
+
+#[tokio::test]
+async fn who_waits_to_write_is_told_that_the_connection_is_gone() {
+    let (one, other) = pair();
+    let deaf = Arc::clone(&one.deaf);
+    let _plain = Plain::start(one);
+    let (node, _flow) = node(other, Mode::Server);
+    let mut stream = node.open().await;
+    deaf.store(true, Ordering::Relaxed);
+    let writer = tokio::spawn(async move {
+        let too_much = bytes(10 * MAX_OUTBOUND_BYTES_HELD);
+        while stream.write_all(&too_much).await.is_ok() {}
+    });
+    settle().await;
+    assert!(!writer.is_finished());
+    node.task.abort();
+    timeout(DEADLINE, writer).await.unwrap().unwrap();
 }
