@@ -99,6 +99,7 @@ impl Places {
             };
             let Some(taken) = self.taken.get_mut(&other) else { return Err(full) };
             taken.closing = true;
+            self.usage.closes(other);
             instead_of = Some((taken.peer, other));
         }
         let keep = Arc::new(AtomicBool::new(self.known.contains(&peer)));
@@ -230,6 +231,7 @@ mod tests {
         assert_eq!([(); 2].map(|()| world.look_up()), [Ok(None), Ok(None)], "9 and 10");
         let first = world.usage.begin(id(9));
         assert_eq!(world.look_up(), Ok(Some(id(10))), "not the one in use");
+        assert!(world.usage.is_closing(id(10)) && !world.usage.is_closing(id(9)));
         let _second = world.usage.begin(id(11));
         assert_eq!(world.look_up(), FULL, "both are in use");
         drop(first);

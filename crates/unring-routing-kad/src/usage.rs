@@ -27,6 +27,8 @@ struct Used {
     last: Instant,
     /// Requests of this node on their way.
     now: usize,
+    /// It gives way to another and takes nothing any more.
+    closing: bool,
 }
 
 /// A request on its way over a connection.
@@ -42,13 +44,23 @@ impl Usage {
     }
 
     pub(crate) fn opened(&self, now: Instant, id: ConnectionId, looks_up: bool) {
-        self.state().all.insert(id, Used { looks_up, last: now, now: 0 });
+        self.state().all.insert(id, Used { looks_up, last: now, now: 0, closing: false });
     }
 
     pub(crate) fn closed(&self, id: ConnectionId) {
         let mut state = self.state();
         state.all.remove(&id);
         state.wake();
+    }
+
+    pub(crate) fn closes(&self, id: ConnectionId) {
+        if let Some(used) = self.state().all.get_mut(&id) {
+            used.closing = true;
+        }
+    }
+
+    pub(crate) fn is_closing(&self, id: ConnectionId) -> bool {
+        self.state().all.get(&id).is_some_and(|used| used.closing)
     }
 
     /// How many places connections of look-ups may have.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
+use libp2p::swarm::Stream;
 use libp2p_identity::PeerId;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,14 +14,14 @@ use tokio::time::timeout;
 use crate::handle::Wish;
 use crate::kad::config::{FREE_ANSWER_BYTES, MAX_ANSWER_BYTES_HELD};
 use crate::kad::framing::{self, Budget, ReadError};
-use crate::kad::streams::{OpenError, Opened};
+use crate::kad::streams::{OpenError, Waiting, Wanted};
 use crate::kad::wire::{self, Answer, Contact};
 
 /// What the network is asked to do for Kademlia.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Open a stream to the contact.
-    Open(Contact, oneshot::Sender<Result<Opened, OpenError>>),
+    Open(Contact, Wanted),
     /// What is known here of these bytes: the closest peers of the routing table, and who provides them.
     Known(Vec<u8>, oneshot::Sender<Answer>),
     /// All peers of the routing table.
@@ -98,19 +99,20 @@ impl Client {
         self.commands.send(Command::Own(keys, owned)).await.map_err(|_| AskError::Ended)
     }
 
-    async fn open(&self, contact: Contact) -> Result<Opened, AskError> {
-        let (reply, stream) = oneshot::channel();
-        let command = Command::Open(contact, reply);
+    async fn open(&self, contact: Contact) -> Result<(Stream, Waiting), AskError> {
+        let (wanted, mut waiting) = Wanted::new();
+        let command = Command::Open(contact, wanted);
         self.commands.send(command).await.map_err(|_| AskError::Ended)?;
         // The connection closed before the stream was negotiated.
         let gone = |_| AskError::Stream(io::ErrorKind::ConnectionReset.into());
-        stream.await.map_err(gone)?.map_err(AskError::Open)
+        let stream = (&mut waiting.stream).await.map_err(gone)?.map_err(AskError::Open)?;
+        Ok((stream, waiting))
     }
 
     /// What the contact answers to `request`, connection included within the timeout. Nobody is in it who is kept out.
     pub(crate) async fn ask(&self, contact: Contact, request: &[u8]) -> Result<Answer, AskError> {
         let exchange = async {
-            let Opened { mut stream, in_use: _in_use } = self.open(contact).await?;
+            let (mut stream, _in_use) = self.open(contact).await?;
             stream.write_all(request).await.map_err(AskError::Stream)?;
             stream.flush().await.map_err(AskError::Stream)?;
             let frame = framing::read(&mut stream, self.max_answer, &self.budget);
@@ -131,7 +133,7 @@ impl Client {
     /// Tells the contact all of `messages`, to which there is no answer. Done when the other end has read them and closed.
     pub(crate) async fn tell(&self, contact: Contact, messages: &[u8]) -> Result<(), AskError> {
         let exchange = async {
-            let Opened { mut stream, in_use: _in_use } = self.open(contact).await?;
+            let (mut stream, _in_use) = self.open(contact).await?;
             stream.write_all(messages).await.map_err(AskError::Stream)?;
             stream.close().await.map_err(AskError::Stream)?;
             match stream.read(&mut [0; 1]).await.map_err(AskError::Stream)? {

@@ -114,6 +114,8 @@ pub const REFRESH_DIAL_BURST: u32 = 16;
 pub const REFRESH_DIAL_GAP: Duration = Duration::from_millis(500);
 /// Addresses of one peer that are tried on the word of others.
 pub const MAX_TOLD_ADDRESSES: usize = 4;
+/// Of so many others who say where a peer is, all that they tell is tried.
+pub(crate) const TELLERS: usize = 4;
 /// Between two walks that refresh the routing table: libp2p's.
 pub const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 

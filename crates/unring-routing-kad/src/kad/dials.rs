@@ -14,6 +14,7 @@ use multiaddr::Multiaddr;
 use crate::failure::DialFailure;
 use crate::kad::config::{
     HEARSAY_DIAL_BURST, HEARSAY_DIAL_GAP, MAX_HEARSAY_DIALS, MAX_KAD_DIALS, MAX_TOLD_ADDRESSES,
+    TELLERS,
 };
 
 /// So many at once, then one in a time.
@@ -42,6 +43,8 @@ struct Target {
     table: Vec<Multiaddr>,
     /// What others told.
     told: Vec<Multiaddr>,
+    /// All that others ever told while it was wanted; at most [`MAX_TOLD_ADDRESSES`] times [`TELLERS`].
+    heard: Vec<Multiaddr>,
     /// Those of the routing table were tried, and nobody or somebody else was there.
     unreachable: bool,
 }
@@ -97,15 +100,21 @@ impl Dials {
         table: Vec<Multiaddr>,
         mut told: Vec<Multiaddr>,
     ) -> bool {
-        if self.targets.contains_key(&peer) {
-            return true;
-        }
         told.retain(|address| !table.contains(address));
         told.truncate(MAX_TOLD_ADDRESSES);
+        if let Some(target) = self.targets.get_mut(&peer) {
+            // Whoever was first to say where it is may have lied.
+            told.retain(|address| !target.heard.contains(address));
+            told.truncate(MAX_TOLD_ADDRESSES * TELLERS - target.heard.len());
+            target.heard.extend_from_slice(&told);
+            target.told.extend(told);
+            return true;
+        }
         if table.is_empty() && told.is_empty() {
             return false;
         }
-        self.targets.insert(peer, Target { table, told, unreachable: false });
+        let heard = told.clone();
+        self.targets.insert(peer, Target { table, told, heard, unreachable: false });
         self.queue.push_back(peer);
         true
     }
@@ -175,12 +184,7 @@ impl Dials {
     ) -> Outcome {
         let Some(mut flight) = self.in_flight.remove(&id) else {
             // Somebody else's dial, for which ours was not begun: now it is our turn.
-            let waits = self.targets.contains_key(&peer)
-                && !self.queue.contains(&peer)
-                && !self.in_flight.values().any(|flight| flight.peer == peer);
-            if waits {
-                self.queue.push_back(peer);
-            }
+            self.disconnected(&peer);
             return Outcome::GoesOn;
         };
         let Some(target) = self.targets.get_mut(&peer) else { return Outcome::GoesOn };
@@ -200,9 +204,9 @@ impl Dials {
         target.unreachable |= flight.table && flight.addresses.is_empty();
         // Each time at least one address fewer, so this ends.
         let rest = if flight.table { &mut target.table } else { &mut target.told };
-        if rest.is_empty() {
-            *rest = flight.addresses;
-        }
+        // Others may have told more meanwhile.
+        flight.addresses.append(rest);
+        *rest = flight.addresses;
         if target.table.is_empty() && target.told.is_empty() {
             let unreachable = target.unreachable;
             self.targets.remove(&peer);
@@ -214,12 +218,18 @@ impl Dials {
 
     /// Another part of the node dials the peer already, or it is connected: what becomes of that decides.
     pub(crate) fn elsewhere(&mut self, id: ConnectionId) {
-        let Some(flight) = self.in_flight.remove(&id) else { return };
+        let Some(mut flight) = self.in_flight.remove(&id) else { return };
         let Some(target) = self.targets.get_mut(&flight.peer) else { return };
-        if flight.table {
-            target.table = flight.addresses;
-        } else {
-            target.told = flight.addresses;
+        let rest = if flight.table { &mut target.table } else { &mut target.told };
+        flight.addresses.append(rest);
+        *rest = flight.addresses;
+    }
+
+    /// The last connection to the peer is gone: whoever waits for that has its turn.
+    pub(crate) fn disconnected(&mut self, peer: &PeerId) {
+        let flies = self.in_flight.values().any(|flight| flight.peer == *peer);
+        if self.targets.contains_key(peer) && !self.queue.contains(peer) && !flies {
+            self.queue.push_back(*peer);
         }
     }
 
@@ -340,6 +350,42 @@ mod tests {
             world.dials.failed(id, peer, &silent()),
             Outcome::Failed { peer, unreachable: true }
         );
+    }
+
+    #[test]
+    fn the_first_to_say_where_a_peer_is_does_not_decide() {
+        let mut world = World::new();
+        let peer = PeerId::random();
+        world.dials.want(peer, vec![], vec![at(66)]);
+        let (id, ..) = world.dial().unwrap();
+        // While the lie is dialled, another look-up hears better; who repeats it adds nothing.
+        world.dials.want(peer, vec![], vec![at(66), at(1)]);
+        assert_eq!(world.dials.failed(id, peer, &silent()), Outcome::GoesOn);
+        let (id, _, addresses) = world.dial().unwrap();
+        assert_eq!(addresses, [at(1)]);
+        for n in 0..1000 {
+            world.dials.want(peer, vec![], vec![at(n)]);
+        }
+        world.dials.failed(id, peer, &silent());
+        let (id, _, addresses) = world.dial().unwrap();
+        assert_eq!(addresses.len(), MAX_TOLD_ADDRESSES * TELLERS - 2);
+        world.dials.want(peer, vec![], vec![at(1)]);
+        let failed = Outcome::Failed { peer, unreachable: false };
+        assert_eq!(world.dials.failed(id, peer, &silent()), failed, "it ends");
+    }
+
+    #[test]
+    fn who_waits_for_a_connection_to_close_is_dialled_then() {
+        let mut world = World::new();
+        let peer = PeerId::random();
+        world.dials.want(peer, vec![at(1)], vec![]);
+        let (id, ..) = world.dial().unwrap();
+        world.dials.elsewhere(id);
+        assert!(world.dial().is_none(), "it is still connected");
+        world.dials.disconnected(&peer);
+        world.dials.disconnected(&peer);
+        assert_eq!(world.dial().unwrap().2, [at(1)]);
+        assert!(world.dial().is_none(), "once");
     }
 
     #[test]

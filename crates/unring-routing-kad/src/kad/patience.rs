@@ -22,6 +22,8 @@ pub(crate) struct Patience(Arc<Mutex<Peers>>);
 struct Peers {
     /// Bounded by the connections.
     connected: HashSet<PeerId>,
+    /// Bounded by the dials.
+    dialled: HashSet<PeerId>,
     /// At most [`MAX_STALLED`].
     stalled: HashMap<PeerId, Stalled>,
 }
@@ -42,12 +44,23 @@ impl Patience {
     pub(crate) fn connected(&self, peer: PeerId) {
         let mut peers = self.peers();
         peers.stalled.remove(&peer);
+        peers.dialled.remove(&peer);
         peers.connected.insert(peer);
     }
 
     /// The last connection to the peer is gone.
     pub(crate) fn disconnected(&self, peer: &PeerId) {
         self.peers().connected.remove(peer);
+    }
+
+    /// A dial to the peer began.
+    pub(crate) fn dialled(&self, peer: PeerId) {
+        self.peers().dialled.insert(peer);
+    }
+
+    /// It failed.
+    pub(crate) fn dial_ended(&self, peer: &PeerId) {
+        self.peers().dialled.remove(peer);
     }
 
     /// The peer answered.
@@ -65,9 +78,12 @@ impl Patience {
         }
     }
 
-    /// The peer was waited for and did not answer.
+    /// The peer was waited for and did not answer. If it was neither connected nor dialled, that was no fault of its.
     pub(crate) fn stalled(&self, now: Instant, peer: PeerId) {
         let mut peers = self.peers();
+        if !peers.connected.contains(&peer) && !peers.dialled.contains(&peer) {
+            return;
+        }
         let length = match peers.stalled.get(&peer) {
             // It was not waited for long enough to say more of it.
             Some(before) if now < before.until => return,
@@ -123,8 +139,14 @@ mod tests {
         let (patience, now) = (Patience::default(), Instant::now());
         let first = PeerId::random();
         patience.stalled(now, first);
+        assert_eq!(patience.of(now, &first), PATIENCE, "nobody has tried to reach it");
+        patience.dialled(first);
+        patience.stalled(now, first);
+        assert_eq!(patience.of(now, &first), LOOKUP_STALLED_AFTER);
         for n in 1..=MAX_STALLED {
-            patience.stalled(now + Duration::from_millis(n as u64), PeerId::random());
+            let peer = PeerId::random();
+            patience.dialled(peer);
+            patience.stalled(now + Duration::from_millis(n as u64), peer);
         }
         assert_eq!(patience.peers().stalled.len(), MAX_STALLED);
         assert_eq!(patience.of(now, &first), PATIENCE, "the oldest is forgotten");

@@ -4,8 +4,8 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -30,6 +30,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::failure::DialFailure as Failure;
+use crate::kad::config::REQUEST_TIMEOUT;
 use crate::kad::dials::{Dials, Next, Outcome};
 use crate::kad::inbound::{Asked, Inbound, KadRefusals, Share};
 use crate::kad::patience::Patience;
@@ -51,21 +52,43 @@ pub(crate) enum OpenError {
     Negotiate(#[source] std::io::Error),
 }
 
-/// A stream, and that its connection is in use.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) stream: Stream,
-    pub(crate) in_use: InUse,
-}
-
-/// Where the stream is wanted. Nobody waits for a stream whose receiver is gone.
-pub(crate) type Reply = oneshot::Sender<Result<Opened, OpenError>>;
-
-/// A stream that is wanted of a connection.
+/// Where a stream is wanted. Nobody waits for it when its receiver is gone.
 #[derive(Debug)]
 pub(crate) struct Wanted {
-    reply: Reply,
-    in_use: InUse,
+    reply: oneshot::Sender<Result<Stream, OpenError>>,
+    in_use: Weak<OnceLock<InUse>>,
+}
+
+/// Whoever wants a stream holds this until it needs the stream no more: so long the connection is in use, and no longer, whatever
+/// becomes of the negotiation.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) stream: oneshot::Receiver<Result<Stream, OpenError>>,
+    _in_use: Arc<OnceLock<InUse>>,
+}
+
+impl Wanted {
+    pub(crate) fn new() -> (Self, Waiting) {
+        let (reply, stream) = oneshot::channel();
+        let in_use = Arc::default();
+        (Self { reply, in_use: Arc::downgrade(&in_use) }, Waiting { stream, _in_use: in_use })
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    fn of(&self, usage: &Usage, connection: ConnectionId) {
+        if let Some(in_use) = self.in_use.upgrade() {
+            // One stream is of one connection.
+            drop(in_use.set(usage.begin(connection)));
+        }
+    }
+
+    fn send(self, result: Result<Stream, OpenError>) {
+        // Whoever gave up needs no answer.
+        drop(self.reply.send(result));
+    }
 }
 
 /// What the network's loop is told.
@@ -82,7 +105,7 @@ pub(crate) struct Streams {
     protocol: StreamProtocol,
     connections: HashMap<PeerId, Vec<ConnectionId>>,
     /// Until the peer is connected or its dials failed.
-    waiting: HashMap<PeerId, Vec<Reply>>,
+    waiting: HashMap<PeerId, Vec<Wanted>>,
     dials: Dials,
     actions: VecDeque<ToSwarm<StreamEvent, Wanted>>,
     inbound: Inbound,
@@ -123,29 +146,32 @@ impl Streams {
         now: Instant,
         contact: Contact,
         table: Vec<Multiaddr>,
-        reply: Reply,
+        wanted: Wanted,
     ) {
         let Contact { peer, addresses } = contact;
-        if let Some(connection) = self.connections.get(&peer).and_then(|all| all.first()) {
-            self.notify(peer, *connection, reply);
+        // One that gives way takes nothing any more, and its peer is dialled when it is gone.
+        let stays = |id: &&ConnectionId| !self.usage.is_closing(**id);
+        let connection = self.connections.get(&peer).and_then(|all| all.iter().find(stays));
+        if let Some(connection) = connection {
+            self.notify(peer, *connection, wanted);
             return;
         }
         if !self.dials.want(peer, table, addresses) {
-            drop(reply.send(Err(OpenError::NoAddress)));
+            wanted.send(Err(OpenError::NoAddress));
             return;
         }
         let waiting = self.waiting.entry(peer).or_default();
-        waiting.retain(|reply| !reply.is_closed());
-        waiting.push(reply);
+        waiting.retain(|wanted| !wanted.is_given_up());
+        waiting.push(wanted);
         self.dial(now);
     }
 
     /// Starts the dials for which there is room.
     fn dial(&mut self, now: Instant) {
         // Dials of nobody's interest make room before others are begun.
-        self.waiting.retain(|_, replies| {
-            replies.retain(|reply| !reply.is_closed());
-            !replies.is_empty()
+        self.waiting.retain(|_, all| {
+            all.retain(|wanted| !wanted.is_given_up());
+            !all.is_empty()
         });
         // A connection that is in use does not give way, so those that would have to wait for one do so before they are dialled.
         while self.usage.free(self.dials.in_flight()) > 0 {
@@ -160,6 +186,7 @@ impl Streams {
                         .allocate_new_port()
                         .build();
                     self.dials.began(opts.connection_id(), peer);
+                    self.patience.dialled(peer);
                     self.actions.push_back(ToSwarm::Dial { opts });
                 }
                 Next::Paced(peer) => self.fail(peer, || OpenError::Paced),
@@ -168,19 +195,19 @@ impl Streams {
     }
 
     fn fail(&mut self, peer: PeerId, error: impl Fn() -> OpenError) {
-        for reply in self.waiting.remove(&peer).into_iter().flatten() {
-            // Whoever gave up needs no answer.
-            drop(reply.send(Err(error())));
+        for wanted in self.waiting.remove(&peer).into_iter().flatten() {
+            wanted.send(Err(error()));
         }
     }
 
-    fn notify(&mut self, peer_id: PeerId, connection: ConnectionId, reply: Reply) {
+    fn notify(&mut self, peer_id: PeerId, connection: ConnectionId, wanted: Wanted) {
+        wanted.of(&self.usage, connection);
         let handler = NotifyHandler::One(connection);
-        let event = Wanted { reply, in_use: self.usage.begin(connection) };
-        self.actions.push_back(ToSwarm::NotifyHandler { peer_id, handler, event });
+        self.actions.push_back(ToSwarm::NotifyHandler { peer_id, handler, event: wanted });
     }
 
     fn on_dial_failure(&mut self, now: Instant, id: ConnectionId, peer: PeerId, error: &DialError) {
+        self.patience.dial_ended(&peer);
         // Somebody else dials it already, or it is connected: that decides.
         if matches!(error, DialError::DialPeerConditionFalse(_)) {
             self.dials.elsewhere(id);
@@ -246,8 +273,8 @@ impl NetworkBehaviour for Streams {
                 self.connections.entry(peer_id).or_default().push(connection_id);
                 self.dials.connected(connection_id, &peer_id);
                 self.patience.connected(peer_id);
-                for reply in self.waiting.remove(&peer_id).into_iter().flatten() {
-                    self.notify(peer_id, connection_id, reply);
+                for wanted in self.waiting.remove(&peer_id).into_iter().flatten() {
+                    self.notify(peer_id, connection_id, wanted);
                 }
                 self.dial(Instant::now());
             }
@@ -258,8 +285,10 @@ impl NetworkBehaviour for Streams {
                         self.connections.remove(&peer_id);
                         self.shares.remove(&peer_id);
                         self.patience.disconnected(&peer_id);
+                        self.dials.disconnected(&peer_id);
                     }
                 }
+                self.dial(Instant::now());
             }
             FromSwarm::DialFailure(DialFailure { peer_id: Some(peer), error, connection_id }) => {
                 self.on_dial_failure(Instant::now(), connection_id, peer, error);
@@ -329,9 +358,10 @@ impl ConnectionHandler for Opener {
     ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, Wanted, Infallible>> {
         while let Poll::Ready(Some(())) = self.serving.poll_next_unpin(cx) {}
         while let Some(wanted) = self.wanted.pop_front() {
-            if !wanted.reply.is_closed() {
+            if !wanted.is_given_up() {
+                let protocol = ReadyUpgrade::new(self.protocol.clone());
                 let protocol =
-                    SubstreamProtocol::new(ReadyUpgrade::new(self.protocol.clone()), wanted);
+                    SubstreamProtocol::new(protocol, wanted).with_timeout(REQUEST_TIMEOUT);
                 return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
             }
         }
@@ -374,7 +404,6 @@ impl ConnectionHandler for Opener {
             }
             _ => return,
         };
-        let Wanted { reply, in_use } = wanted;
-        drop(reply.send(result.map(|stream| Opened { stream, in_use })));
+        wanted.send(result);
     }
 }

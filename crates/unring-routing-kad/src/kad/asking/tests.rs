@@ -89,6 +89,8 @@ async fn a_node_that_hangs_costs_an_asker_once_and_not_every_look_up() {
         let world = World::new(None, false);
         if connected {
             world.patience.connected(world.last().contact.peer);
+        } else {
+            world.patience.dialled(world.last().contact.peer);
         }
         let (found, took) = world.look_up().await;
         assert!(!found && about(took, first), "{took:?}");
@@ -133,6 +135,7 @@ async fn who_hung_is_heard_meanwhile_and_waited_for_again_when_it_answers() {
 #[tokio::test(start_paused = true)]
 async fn a_walk_to_the_end_waits_for_everybody() {
     let world = World::new(None, false);
+    world.patience.dialled(world.last().contact.peer);
     let config = WalkConfig { closest: REPLICATION, parallel: 10, stalled_after: 250 * MS };
     let seeds = world.peers.iter().map(|peer| peer.contact.clone());
     let walk = Walk::new(PeerId::random(), Position::of_key(b"x"), config, seeds);
