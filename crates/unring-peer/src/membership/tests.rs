@@ -104,6 +104,40 @@ fn a_proof_is_of_one_peer_and_one_direction() {
 }
 
 #[test]
+fn what_is_shown_is_made_for_one_thing_and_of_whole_macs() {
+    let me = Identity::generate().peer_id();
+    let ring = ring(&[NEW]);
+    let message = me.to_bytes();
+    let made = [ring.tag(&message).to_vec(), ring.caller_proof(&me), ring.server_proof(&me)];
+    let taken = made.each_ref().map(|shown| {
+        let checks = [
+            ring.check_tag(&message, shown),
+            ring.check_caller(&me, shown),
+            ring.check_server(&me, shown),
+        ];
+        checks.map(|check| check.is_ok())
+    });
+    assert_eq!(taken, [[true, false, false], [false, true, false], [false, false, true]]);
+    let mac = ring.caller_proof(&me);
+    for shown in [[&mac[..], &[0]].concat(), [&mac[..], &[0; 64]].concat()] {
+        assert_eq!(ring.check_caller(&me, &shown), Err(NotAMember::OtherToken));
+    }
+    assert_eq!(ring.check_caller(&me, &[[0; 32].to_vec(), mac].concat()), Ok(()));
+}
+
+#[test]
+fn any_of_several_tokens_counts_and_without_any_nobody_is_a_member() {
+    let several = ring(&[NEW, OLD, "a-third-token-for-all"]);
+    for text in [NEW, OLD, "a-third-token-for-all"] {
+        assert_eq!(several.check_token(text.as_bytes()), Ok(()));
+    }
+    let (none, me) = (Keyring::new(&[]), Identity::generate().peer_id());
+    let proof = several.caller_proof(&me);
+    assert_eq!(none.check_caller(&me, &proof), Err(NotAMember::OtherToken));
+    assert_eq!(none.check_token(NEW.as_bytes()), Err(NotAMember::OtherToken));
+}
+
+#[test]
 fn deny_wins_over_allow_and_an_allow_list_is_all_there_is() {
     let peers = [(); 3].map(|()| Identity::generate().peer_id());
     let lists = |allow: &[PeerId], deny: &[PeerId]| {
