@@ -21,7 +21,7 @@ struct Step {
     run: fn() -> Result<()>,
 }
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     Step { name: "test", run: || cargo(&["test", "--workspace"]) },
     Step { name: "fmt", run: fmt },
     Step {
@@ -37,6 +37,7 @@ const STEPS: [Step; 13] = [
     Step { name: "sim", run: sim },
     Step { name: "cluster", run: clusters::run },
     Step { name: "e2e", run: || xtask(&["e2e"]) },
+    Step { name: "full", run: full },
     Step { name: "fuzz", run: || xtask(&["fuzz"]) },
     Step { name: "bench", run: || xtask(&["bench", "--quick"]) },
 ];
@@ -129,6 +130,18 @@ fn cargo_deny() -> Result<PathBuf> {
         say_and_run(workspace::cargo().args(install).arg("--root").arg(&tools), &typed)?;
     }
     Ok(deny)
+}
+
+/// The tests that need a machine for themselves, and are left out of the first step.
+fn full() -> Result<()> {
+    let args = ["test", "--workspace", "--test", "all", "--", "--test-threads", "1", "--exact"];
+    let tests = [
+        "load::forty_nodes_in_a_ring_answer_all_at_once",
+        "attacks::fifty_thousand_request_ids_fill_the_store_and_cost_others_nothing",
+    ];
+    let typed = format!("UNRING_E2E_FULL=1 cargo {} {}", args.join(" "), tests.join(" "));
+    let mut cargo = workspace::cargo();
+    say_and_run(cargo.args(args).args(tests).env("UNRING_E2E_FULL", "1"), &typed)
 }
 
 /// By the names of the tests and not of the package: so dependencies are built with the features of the workspace, which the

@@ -1,13 +1,12 @@
 //! Everyone asks at once, and some never stop asking.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use unring_e2e::{Caller, Cluster, PATIENCE, Status, ask};
+use unring_e2e::{Caller, Cluster, PATIENCE, Status, ask, runs_in_full};
 use unring_exchange::{Incomplete, Scope};
 use unring_peer_addr::CallError;
 
@@ -56,12 +55,9 @@ fn twelve_nodes_in_a_ring_answer_all_at_once() {
 
 #[test]
 fn forty_nodes_in_a_ring_answer_all_at_once() {
-    if std::env::var_os("UNRING_E2E_FULL").is_some_and(|value| value == "1") {
-        return all_ask_at_once(40);
+    if runs_in_full("the ring of 40 processes") {
+        all_ask_at_once(40);
     }
-    // Not println: what a passing test prints is not shown.
-    let mut stderr = std::io::stderr();
-    writeln!(stderr, "SKIPPED: the ring of 40 processes; UNRING_E2E_FULL=1 runs it").unwrap();
 }
 
 /// What became of the requests of a flood.
