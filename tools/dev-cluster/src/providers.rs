@@ -18,6 +18,9 @@ use crate::watch::Watch;
 /// connection, and a busy machine takes some.
 pub const FOUND_WITHIN: Duration = Duration::from_secs(15);
 
+/// Added to that for each question: thousands of them keep a machine busy for longer, which says nothing of the DHT.
+const FOR_EACH: Duration = Duration::from_millis(10);
+
 /// Questions at once where nothing is to be healed: those who are asked share the machine with whoever asks.
 pub(crate) const FEW: usize = 4;
 
@@ -139,7 +142,7 @@ pub(crate) fn questions(cluster: &Cluster, watch: &Watch) -> Vec<Question> {
     questions.collect()
 }
 
-/// Asks each until it is answered with its provider, for `within` in all; so many at once. A stop ends it.
+/// Asks each until it is answered with its provider, for `within` in all and a moment for each; so many at once. A stop ends it.
 pub(crate) fn ask(
     questions: &[Question],
     within: Duration,
@@ -147,6 +150,7 @@ pub(crate) fn ask(
     stop: &Stop,
 ) -> Answers {
     let began = Instant::now();
+    let within = within + FOR_EACH * u32::try_from(questions.len()).unwrap_or(u32::MAX);
     let answers = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for share in 0..at_once.min(questions.len()) {
