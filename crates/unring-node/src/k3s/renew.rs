@@ -1,6 +1,5 @@
 //! Keys and files of K3s: what is in use, and taking over what changed.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -18,6 +17,8 @@ use crate::watched::{Counts, Seen, Watched, named};
 #[derive(Debug)]
 pub(crate) struct Files {
     watched: Mutex<Watched<Config>>,
+    /// For pages that must not wait while files are read.
+    counts: Mutex<Counts>,
     served: Option<Arc<Served>>,
 }
 
@@ -54,9 +55,11 @@ impl Files {
     ) -> Result<(Self, Vec<Source>), K3sFileError> {
         let seen = seen(config);
         let served = config.listen.map(|_| ServerFiles::read(config)).transpose()?;
-        let sources = sources(config, clients(config)?, rings);
+        let of_clients = of_clients(config);
+        let sources = sources(config, clients(config)?, &of_clients, rings);
         let watched = Mutex::new(Watched::new(hot(config.clone()), seen));
-        Ok((Self { watched, served: served.map(|files| Arc::new(Served::new(files))) }, sources))
+        let served = served.map(|files| Arc::new(Served::new(files)));
+        Ok((Self { watched, counts: Mutex::default(), served }, sources))
     }
 
     pub(super) fn served(&self) -> Option<Arc<Served>> {
@@ -64,7 +67,7 @@ impl Files {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        self.watched.lock().counts()
+        self.counts.lock().clone()
     }
 }
 
@@ -73,19 +76,20 @@ pub(crate) fn renew(parts: &Parts, asked: Option<Config>) {
     let files = &parts.k3s.files;
     let mut watched = files.watched.lock();
     let Some(config) = watched.due(asked.map(hot)) else { return };
-    let seen = seen(&config);
+    let (seen, of_clients) = (seen(&config), of_clients(&config));
     let result = read(&config, files.served.is_some()).map(|(server, clients)| {
         if let (Some(served), Some(server)) = (&files.served, server) {
             served.replace(server);
         }
         let rings = &parts.k3s.rings;
         let now = parts.exchange.now().mono;
-        let sources = sources(&config, clients, rings);
+        let sources = sources(&config, clients, &of_clients, rings);
         let gone = parts.sources.replace(now, |kind| kind == Kind::K3s, sources);
         let gone = gone.iter().filter_map(|name| name.parse().ok());
         gone.for_each(|server| rings.forget(&server));
     });
     watched.ended("k3s", config, seen, &result);
+    *files.counts.lock() = watched.counts();
 }
 
 /// Where it listens is decided at the start.
@@ -109,10 +113,19 @@ fn seen(config: &Config) -> Seen {
     named([certificate, key, ca, client_ca, token_file, client_certificate, client_key])
 }
 
-fn sources(config: &Config, clients: Vec<ClientConfig>, rings: &Arc<Rings>) -> Vec<Source> {
+/// The files with which servers are asked, as they are before they are read.
+fn of_clients(config: &Config) -> Seen {
     let Config { ca, token_file, client_certificate, client_key, .. } = config;
-    let files: [&Option<PathBuf>; 4] = [ca, token_file, client_certificate, client_key];
-    let made_of = format!("{:?} {:?}", config.distribution, named(files));
+    named([ca, token_file, client_certificate, client_key])
+}
+
+fn sources(
+    config: &Config,
+    clients: Vec<ClientConfig>,
+    of_clients: &Seen,
+    rings: &Arc<Rings>,
+) -> Vec<Source> {
+    let made_of = format!("{:?} {of_clients:?}", config.distribution);
     let source = |client: ClientConfig| {
         let legacy = Legacy::new(client, Arc::clone(rings));
         Source {

@@ -17,6 +17,8 @@ use crate::watched::{Counts, Seen, Watched, named};
 #[derive(Debug)]
 pub(crate) struct Configured {
     watched: Mutex<Watched<Config>>,
+    /// For pages that must not wait while files are read.
+    counts: Mutex<Counts>,
     /// This node's own, where a name comes without one.
     port: u16,
 }
@@ -27,11 +29,11 @@ impl Configured {
         let seen = seen(config);
         let sources = sources(config, tls(config)?.as_ref(), &seen, port);
         let watched = Mutex::new(Watched::new(hot(config.clone()), seen));
-        Ok((Self { watched, port }, sources))
+        Ok((Self { watched, counts: Mutex::default(), port }, sources))
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        self.watched.lock().counts()
+        self.counts.lock().clone()
     }
 }
 
@@ -46,6 +48,7 @@ pub(crate) fn renew(parts: &Parts, asked: Option<Config>) {
         parts.sources.replace(now, |kind| kind != Kind::K3s, sources);
     });
     watched.ended("bootstrap", config, seen, &result);
+    *parts.bootstrap.counts.lock() = watched.counts();
 }
 
 /// Where `/id` is served is decided at the start.
