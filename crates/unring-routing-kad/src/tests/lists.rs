@@ -52,7 +52,8 @@ async fn a_list_closes_connections_and_opens_again_without_a_restart() {
     assert_eq!(a.handle.connect(named).await, Err(why.clone()));
     let dials = a.handle.counters().kept_out_dials;
     assert_eq!(a.handle.connect(address.clone()).await, Err(why), "who answers is known then");
-    assert_eq!((dials, a.handle.counters().kept_out_dials), (1, 2));
+    // Its own dial to the other may have ended after the list came, too.
+    assert!(dials >= 1 && a.handle.counters().kept_out_dials > dials);
 
     a.handle.set_lists(Lists::default());
     until("they are connected again", || is_connected(&a, &b) && is_connected(&b, &a)).await;
