@@ -6,3 +6,4 @@ mod http;
 mod id;
 mod reload;
 mod table;
+mod world;

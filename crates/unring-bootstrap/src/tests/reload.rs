@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::table::{World, at, ms, named, someone};
+use super::world::{World, at, ms, named, someone};
 use crate::limits::REFRESH;
 use crate::{Action, Activity, Answer, Attempt, Candidate, Kind, Outcome};
 
@@ -83,7 +83,7 @@ fn who_is_not_told_of_twice_in_a_row_is_forgotten() {
     let peer = someone();
     let here = named("/ip4/10.0.0.1/tcp/1", peer);
     let mut last = Vec::new();
-    let own = || Ok(vec![at(super::table::OWN)]);
+    let own = || Ok(vec![at(super::world::OWN)]);
     let nobody = || Ok(Vec::new());
     // With somebody told of between them, two such answers are not in a row. A failure is no answer.
     let told = || Ok(vec![here.clone()]);
