@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::workspace;
+use crate::workspace::{self, said};
 
 /// Where `program` is; if it is nowhere, apt-get brings it with `package`, that of Debian and its kin. In its place, why it cannot be
 /// had here. It is an error where CI runs and apt-get brings it not.
@@ -53,11 +53,6 @@ pub(crate) fn install(package: &str) -> Result<Result<Output, String>> {
 pub(crate) fn is_root() -> bool {
     let id = Command::new("id").arg("-u").stdin(Stdio::null()).output();
     id.is_ok_and(|id| id.stdout.trim_ascii() == b"0")
-}
-
-fn said(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    format!("{}: {} {}", output.status, text(&output.stdout), text(&output.stderr))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::env;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::workspace;
+use crate::workspace::{self, said};
 
 /// How long the cluster runs: longer than every call together, and than the 10 s in which a ring is announced at the
 /// latest.
@@ -122,13 +122,6 @@ fn check(checks: Vec<(&str, Check)>, cluster: &Cluster) -> Result<String> {
 /// Where what belongs to these tests is kept.
 fn dir() -> PathBuf {
     workspace::root().join("target/e2e")
-}
-
-/// How a program ended and what it wrote.
-fn said(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    format!("{}: {out} {err}", output.status)
 }
 
 fn json(text: &str) -> Result<Value> {
