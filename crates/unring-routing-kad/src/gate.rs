@@ -25,7 +25,7 @@ use thiserror::Error;
 use crate::config::Limits;
 use crate::handle::Gauges;
 use crate::lists::Lists;
-use crate::places::{Place, Places};
+use crate::places::{Place, Places, check};
 use crate::usage::Usage;
 
 /// Why a connection was not admitted.
@@ -63,11 +63,6 @@ impl std::fmt::Display for LimitKind {
             Self::Established => "established",
         })
     }
-}
-
-fn check(current: usize, limit: u32, kind: LimitKind) -> Result<(), ConnectionDenied> {
-    let free = u32::try_from(current).is_ok_and(|current| current < limit);
-    if free { Ok(()) } else { Err(ConnectionDenied::new(LimitExceeded { limit, kind })) }
 }
 
 /// Admission and keep-alive of all connections.
@@ -170,7 +165,8 @@ impl NetworkBehaviour for Gate {
             self.pending_incoming.len(),
             self.limits.max_pending_incoming,
             LimitKind::PendingIncoming,
-        )?;
+        )
+        .map_err(ConnectionDenied::new)?;
         self.pending_incoming.insert(id);
         Ok(())
     }
@@ -200,7 +196,8 @@ impl NetworkBehaviour for Gate {
             self.pending_outgoing.len(),
             self.limits.max_pending_outgoing,
             LimitKind::PendingOutgoing,
-        )?;
+        )
+        .map_err(ConnectionDenied::new)?;
         self.pending_outgoing.insert(id);
         Ok(Vec::new())
     }

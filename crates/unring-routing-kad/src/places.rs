@@ -43,7 +43,8 @@ pub(crate) struct Place {
     pub(crate) instead_of: Option<(PeerId, ConnectionId)>,
 }
 
-fn check(current: usize, limit: u32, kind: LimitKind) -> Result<(), LimitExceeded> {
+/// Whether there is room for one more.
+pub(crate) fn check(current: usize, limit: u32, kind: LimitKind) -> Result<(), LimitExceeded> {
     let free = u32::try_from(current).is_ok_and(|current| current < limit);
     if free { Ok(()) } else { Err(LimitExceeded { limit, kind }) }
 }
